@@ -1,0 +1,174 @@
+//! Taking records in: how much fits, and what was finished before.
+
+use super::Engine;
+use crate::lanes::Lane;
+use crate::list::Track;
+use crate::partition::{Partition, Phase};
+use crate::{Arrival, Capacity, Instant, KeyHash, Offset, Ordering, PartitionId};
+
+impl<P: Clone> Engine<P> {
+    /// How much of a partition to read now. Zero when it is not assigned, is being revoked or has
+    /// stopped; when a budget is used up; when its window is full (its first unfinished record is
+    /// `max_window` offsets back); when commits do not succeed; and while another partition waits
+    /// for room for a large record.
+    ///
+    /// When several partitions are assigned, none may hold more than is still free (the dynamic
+    /// threshold of Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet
+    /// switches", 1998): alone it gets a half, beside `n` equals an `n + 2`nd part, so that one
+    /// slow key cannot take the whole budget and starve every other partition.
+    pub fn capacity(&self, id: PartitionId, now: Instant) -> Capacity {
+        let none = Capacity::default();
+        let Some(partition) = self.partition(id) else { return none };
+        if partition.phase != Phase::Active || self.is_stalled(partition, now) {
+            return none;
+        }
+        let reserved = match self.reserved {
+            Some((holder, _)) if holder != id => return none,
+            holder => holder.is_some(),
+        };
+        if self.window_is_full(partition) {
+            return none;
+        }
+
+        let held = partition.queued + partition.in_flight;
+        let free = (self.config.max_queued + self.limit).saturating_sub(self.admitted());
+        let known = partition.unfinished + partition.ahead.len() as u32;
+        let records = self
+            .share(u64::from(held), u64::from(free), reserved)
+            .min(u64::from(self.config.max_queued.saturating_sub(self.queued)))
+            .min(u64::from(self.max_unfinished.saturating_sub(known))) as u32;
+        let free_bytes = self.config.max_bytes.saturating_sub(self.bytes);
+        let bytes = self.share(partition.bytes, free_bytes, reserved);
+        let first = if self.admitted() == 0 {
+            u64::MAX
+        } else if partition.bytes == 0 || reserved {
+            free_bytes
+        } else {
+            bytes
+        };
+        if records == 0 || first == 0 {
+            return none;
+        }
+        Capacity { records, bytes, first }
+    }
+
+    /// The next record of this partition has `bytes` bytes and did not fit: others are given no
+    /// capacity until it does. Without this a large record could wait for ever beside small ones
+    /// that take every byte as it becomes free.
+    pub fn reserve(&mut self, id: PartitionId, bytes: u64) {
+        if self.partition(id).is_some_and(|p| p.phase == Phase::Active) {
+            self.reserved.get_or_insert((id, bytes));
+        }
+    }
+
+    /// Takes records that were read, at most [`capacity`](Self::capacity), in offset order.
+    /// `position` is the next offset to read, if known. Records that an earlier commit named as
+    /// finished are left out, and so are those of a partition that is not active: they will be
+    /// delivered again. Returns how many were admitted.
+    pub fn handle_records(
+        &mut self,
+        id: PartitionId,
+        arrivals: impl IntoIterator<Item = Arrival<P>>,
+        position: Option<Offset>,
+        now: Instant,
+    ) -> u32 {
+        let Some(Some(partition)) = self.partitions.get_mut(id.index()) else { return 0 };
+        if partition.phase != Phase::Active {
+            return 0;
+        }
+        let was_idle = partition.unfinished == 0;
+        let mut admitted = 0;
+        let mut last = None;
+        for arrival in arrivals {
+            let Some(Some(partition)) = self.partitions.get_mut(id.index()) else { break };
+            let offset = arrival.offset;
+            partition.base.get_or_insert(offset);
+            last = Some(offset);
+            if partition.was_finished(offset, arrival.leader_epoch) {
+                self.counters.already_finished += 1;
+                continue;
+            }
+            partition.leader_epoch = partition.leader_epoch.max(arrival.leader_epoch);
+            partition.unfinished += 1;
+            partition.queued += 1;
+            partition.bytes += u64::from(arrival.bytes);
+            self.queued += 1;
+            self.bytes += u64::from(arrival.bytes);
+            admitted += 1;
+
+            let key = match self.config.ordering {
+                Ordering::Key => arrival.key,
+                Ordering::Partition => Some(KeyHash(0)),
+                Ordering::None => None,
+            };
+            let slot = self.slab.insert(id, offset, arrival.bytes, key, arrival.payload);
+            partition.track.push_back::<P, Track>(&mut self.slab, slot);
+            match key.and_then(|key| self.lanes.push(Lane { partition: id, key }, slot)) {
+                Some(before) => self.slab[before].lane_next = slot,
+                None => self.make_ready(slot),
+            }
+        }
+        self.counters.admitted += u64::from(admitted);
+        if last.is_some() && self.reserved.is_some_and(|(holder, _)| holder == id) {
+            self.reserved = None;
+        }
+        if let Some(partition) = self.partition_mut(id) {
+            if was_idle {
+                partition.progressed(now);
+            }
+            let next = position.max(last.map(Offset::next));
+            partition.moved_to(next, now);
+        }
+        admitted
+    }
+
+    /// How much a holder of `held` may take of what is `free`: all of it if it is alone (or the
+    /// free part is reserved for it), otherwise so much that it then holds no more than is free.
+    fn share(&self, held: u64, free: u64, reserved: bool) -> u64 {
+        if self.assigned <= 1 || reserved {
+            return free;
+        }
+        free.saturating_sub(held).div_ceil(2)
+    }
+
+    fn window_is_full(&self, partition: &Partition) -> bool {
+        match (partition.position, self.commit_point(partition)) {
+            (Some(position), Some(point)) => {
+                (position.0 - point.0).max(0).unsigned_abs() >= self.config.max_window
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether there has been something to commit for too long without a commit that succeeded.
+    pub(super) fn is_stalled(&self, partition: &Partition, now: Instant) -> bool {
+        partition
+            .uncommitted_since
+            .is_some_and(|since| now.saturating_since(since) > self.config.commit_stall)
+    }
+}
+
+impl Partition {
+    /// Whether an earlier commit named this record as finished. A record of a later leader epoch
+    /// is a new one at an old offset: the log was truncated, and no range is valid any more.
+    fn was_finished(&mut self, offset: Offset, leader_epoch: i32) -> bool {
+        if self.ahead.is_empty() || !self.ahead.advance(offset) {
+            return false;
+        }
+        if leader_epoch > self.ahead_epoch && self.ahead_epoch >= 0 {
+            self.ahead.clear();
+            return false;
+        }
+        true
+    }
+
+    fn moved_to(&mut self, position: Option<Offset>, now: Instant) {
+        if position > self.position {
+            self.position = position;
+            if self.base.is_none() {
+                self.base = position;
+            }
+            self.changed(now);
+        }
+    }
+}

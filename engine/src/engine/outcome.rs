@@ -1,0 +1,166 @@
+//! What a handler said, and what becomes of its record.
+
+use core::time::Duration;
+
+use super::Engine;
+use crate::list::Track;
+use crate::partition::Phase;
+use crate::slab::State;
+use crate::{AfterLastAttempt, Instant, Outcome, Ticket, Verdict};
+
+/// While other records succeed, every so many overload answers for one record cost it an attempt.
+const OVERLOADS_PER_ATTEMPT: u32 = 10;
+
+impl<P: Clone> Engine<P> {
+    /// Takes the outcome of a dispatch and frees its permit. Any handler that ends without an
+    /// outcome of its own (a panic, a cancellation) counts as [`Outcome::Retry`].
+    pub fn handle_outcome(&mut self, ticket: Ticket, outcome: Outcome, now: Instant) -> Verdict {
+        let slot = ticket.slot;
+        match self.slab.get(ticket).map(|e| e.state) {
+            Some(State::InFlight) => {}
+            Some(State::Orphaned) => {
+                self.end_running(slot);
+                self.bytes -= u64::from(self.slab[slot].bytes);
+                self.release_lane(slot);
+                self.slab.remove(slot);
+                self.counters.stale += 1;
+                return Verdict::Stale;
+            }
+            _ => {
+                self.counters.stale += 1;
+                return Verdict::Stale;
+            }
+        }
+        self.end_running(slot);
+        let id = self.slab[slot].partition;
+        let phase = match self.partition_mut(id) {
+            Some(partition) => {
+                partition.in_flight -= 1;
+                partition.phase
+            }
+            None => {
+                debug_assert!(false, "a handler in flight has a partition, or is an orphan");
+                return Verdict::Stale;
+            }
+        };
+        let verdict = match outcome {
+            Outcome::Done => {
+                self.counters.done += 1;
+                self.finish(slot, now)
+            }
+            Outcome::Skip => {
+                self.counters.skipped += 1;
+                self.finish(slot, now)
+            }
+            Outcome::Retry { after } => {
+                self.counters.failed += 1;
+                self.fail(slot, phase, after, now)
+            }
+            Outcome::Overloaded { retry_after } => {
+                self.counters.overloaded += 1;
+                self.overloaded(slot, phase, retry_after, now)
+            }
+        };
+        self.tell_if_drained(id);
+        verdict
+    }
+
+    fn finish(&mut self, slot: u32, now: Instant) -> Verdict {
+        self.release_lane(slot);
+        let (id, bytes) = (self.slab[slot].partition, u64::from(self.slab[slot].bytes));
+        self.bytes -= bytes;
+        if let Some(Some(partition)) = self.partitions.get_mut(id.index()) {
+            partition.bytes -= bytes;
+            partition.unfinished -= 1;
+            partition.finished += 1;
+            if partition.track.head == slot {
+                partition.progressed(now);
+            }
+            partition.track.remove::<P, Track>(&mut self.slab, slot);
+            partition.changed(now);
+        }
+        self.slab.remove(slot);
+        Verdict::Finished
+    }
+
+    fn fail(&mut self, slot: u32, phase: Phase, after: Option<Duration>, now: Instant) -> Verdict {
+        let entry = &mut self.slab[slot];
+        entry.failed += 1;
+        entry.overloads = 0;
+        let (id, offset, attempts) = (entry.partition, entry.offset, entry.failed);
+        if phase != Phase::Active {
+            self.park_in_flight(slot);
+            return Verdict::Unfinished;
+        }
+        if attempts < self.config.max_attempts {
+            let delay = after.unwrap_or_else(|| self.jitter.delay(self.config.backoff, attempts));
+            return self.try_again(slot, delay, now);
+        }
+        match self.config.after_last_attempt {
+            AfterLastAttempt::Skip => {
+                self.counters.given_up += 1;
+                self.finish(slot, now);
+                Verdict::GivenUp { partition: id, offset, attempts }
+            }
+            AfterLastAttempt::StopPartition => {
+                self.park_in_flight(slot);
+                self.stop(id, Some(offset));
+                Verdict::Stopped { partition: id, offset, attempts }
+            }
+        }
+    }
+
+    fn overloaded(
+        &mut self,
+        slot: u32,
+        phase: Phase,
+        retry_after: Option<Duration>,
+        now: Instant,
+    ) -> Verdict {
+        if phase != Phase::Active {
+            self.park_in_flight(slot);
+            return Verdict::Unfinished;
+        }
+        let successes = self.counters.done + self.counters.skipped;
+        let entry = &mut self.slab[slot];
+        if entry.overloads == 0 {
+            entry.successes_at_overload = successes;
+        }
+        entry.overloads += 1;
+        let answers = entry.overloads;
+        if answers >= OVERLOADS_PER_ATTEMPT && successes > entry.successes_at_overload {
+            return self.fail(slot, phase, retry_after, now);
+        }
+        let delay = retry_after.unwrap_or_else(|| self.jitter.delay(self.config.backoff, answers));
+        self.try_again(slot, delay, now)
+    }
+
+    /// Queues a record for another attempt. It keeps its lane.
+    fn try_again(&mut self, slot: u32, delay: Duration, now: Instant) -> Verdict {
+        let at = now + delay;
+        let ticket = self.slab.ticket(slot);
+        let entry = &mut self.slab[slot];
+        entry.state = State::Backoff;
+        let (id, attempt) = (entry.partition, entry.failed + 1);
+        self.retries.push(at, ticket);
+        self.backing_off += 1;
+        self.queued += 1;
+        if let Some(partition) = self.partition_mut(id) {
+            partition.queued += 1;
+        }
+        Verdict::Again { at, attempt }
+    }
+
+    /// A record that was in flight stays unfinished and is not processed here any more.
+    fn park_in_flight(&mut self, slot: u32) {
+        self.release_lane(slot);
+        let entry = &mut self.slab[slot];
+        entry.state = State::Parked;
+        entry.payload = None;
+        let (id, bytes) = (entry.partition, u64::from(entry.bytes));
+        self.bytes -= bytes;
+        if let Some(partition) = self.partition_mut(id) {
+            partition.bytes -= bytes;
+        }
+    }
+}

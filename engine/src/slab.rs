@@ -1,0 +1,151 @@
+//! One entry for each admitted record.
+
+use alloc::vec::Vec;
+use core::ops::{Index, IndexMut};
+
+use crate::lanes::Lane;
+use crate::{Instant, KeyHash, Offset, PartitionId, Ticket};
+
+/// No slot.
+pub(crate) const NIL: u32 = u32::MAX;
+
+/// Where an admitted record stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// The slot is free.
+    Free,
+    /// Behind another record of its lane.
+    Waiting,
+    /// Its turn, without a permit yet.
+    Ready,
+    /// Its handler runs.
+    InFlight,
+    /// Its handler still runs, but its partition is gone: the outcome frees permit and lane, and
+    /// says nothing of the record.
+    Orphaned,
+    /// Until the next attempt.
+    Backoff,
+    /// Unfinished, and not to be processed by this member: only its offset still counts.
+    Parked,
+}
+
+#[derive(Debug)]
+pub(crate) struct Entry<P> {
+    pub(crate) offset: Offset,
+    pub(crate) key: Option<KeyHash>,
+    /// Start of the attempt that is in flight.
+    pub(crate) since: Instant,
+    pub(crate) payload: Option<P>,
+    pub(crate) partition: PartitionId,
+    pub(crate) bytes: u32,
+    pub(crate) generation: u32,
+    /// Attempts that failed.
+    pub(crate) failed: u32,
+    pub(crate) track_prev: u32,
+    pub(crate) track_next: u32,
+    pub(crate) turn_prev: u32,
+    pub(crate) turn_next: u32,
+    /// The next record of its lane.
+    pub(crate) lane_next: u32,
+    /// Overload answers since the last attempt that counted.
+    pub(crate) overloads: u32,
+    /// The engine's count of successes at the first of them.
+    pub(crate) successes_at_overload: u64,
+    pub(crate) state: State,
+}
+
+impl<P> Entry<P> {
+    pub(crate) fn lane(&self) -> Option<Lane> {
+        self.key.map(|key| Lane { partition: self.partition, key })
+    }
+}
+
+/// The entries; a slot is reused with another generation.
+#[derive(Debug)]
+pub(crate) struct Slab<P> {
+    entries: Vec<Entry<P>>,
+    free: Vec<u32>,
+}
+
+impl<P> Slab<P> {
+    pub(crate) fn with_capacity(entries: usize) -> Self {
+        Self { entries: Vec::with_capacity(entries), free: Vec::with_capacity(entries) }
+    }
+
+    /// Puts an entry into a free slot. Its links and generation are the slab's.
+    pub(crate) fn insert(
+        &mut self,
+        partition: PartitionId,
+        offset: Offset,
+        bytes: u32,
+        key: Option<KeyHash>,
+        payload: P,
+    ) -> u32 {
+        let mut entry = Entry {
+            offset,
+            key,
+            since: Instant::default(),
+            payload: Some(payload),
+            partition,
+            bytes,
+            generation: 0,
+            failed: 0,
+            track_prev: NIL,
+            track_next: NIL,
+            turn_prev: NIL,
+            turn_next: NIL,
+            lane_next: NIL,
+            overloads: 0,
+            successes_at_overload: 0,
+            state: State::Waiting,
+        };
+        match self.free.pop() {
+            Some(slot) => {
+                entry.generation = self[slot].generation;
+                self[slot] = entry;
+                slot
+            }
+            None => {
+                let slot = self.entries.len();
+                assert!(slot < NIL as usize, "more than 2^32 - 1 admitted records");
+                self.entries.push(entry);
+                slot as u32
+            }
+        }
+    }
+
+    /// Frees a slot; its tickets become stale.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        let entry = &mut self[slot];
+        debug_assert_ne!(entry.state, State::Free, "slot {slot} freed twice");
+        entry.state = State::Free;
+        entry.payload = None;
+        entry.generation = entry.generation.wrapping_add(1);
+        self.free.push(slot);
+    }
+
+    pub(crate) fn ticket(&self, slot: u32) -> Ticket {
+        Ticket { slot, generation: self[slot].generation }
+    }
+
+    /// The ticket's entry, if it is still of the ticket's life.
+    pub(crate) fn get(&self, ticket: Ticket) -> Option<&Entry<P>> {
+        self.entries
+            .get(ticket.slot as usize)
+            .filter(|e| e.generation == ticket.generation && e.state != State::Free)
+    }
+}
+
+impl<P> Index<u32> for Slab<P> {
+    type Output = Entry<P>;
+
+    fn index(&self, slot: u32) -> &Entry<P> {
+        &self.entries[slot as usize]
+    }
+}
+
+impl<P> IndexMut<u32> for Slab<P> {
+    fn index_mut(&mut self, slot: u32) -> &mut Entry<P> {
+        &mut self.entries[slot as usize]
+    }
+}
