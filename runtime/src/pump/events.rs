@@ -1,0 +1,128 @@
+//! What the source tells.
+
+use tidegate_engine::{Instant, PartitionId, Start};
+
+use super::finish::Stage;
+use super::turn::{Held, Pump};
+use crate::event::Event;
+use crate::shared::{Known, Stopped};
+use crate::source::{Assignment, Source, SourceError, SourceEvent};
+
+/// Events served in one turn.
+const EVENTS_PER_TURN: usize = 64;
+/// After a failed commit the next one waits so long, lest a refusal that comes at once be
+/// answered by a storm.
+const COMMIT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
+impl<S: Source> Pump<S> {
+    pub(super) fn serve_events(&mut self, now: Instant) -> bool {
+        for served in 0..EVENTS_PER_TURN {
+            let Some(event) = self.source.poll_event() else { return served > 0 };
+            self.serve(event, now);
+        }
+        true
+    }
+
+    fn serve(&mut self, event: SourceEvent, now: Instant) {
+        match event {
+            SourceEvent::Assigned(assignment) => self.assigned(assignment, now),
+            SourceEvent::Revoking(ids) => self.revoking(ids, now),
+            SourceEvent::Lost(ids) => self.lost(&ids, now),
+            SourceEvent::Settled => self.settled = true,
+            SourceEvent::Committed { partition, offset, result } => {
+                let ok = result.is_ok();
+                self.shared.lock().engine.handle_committed(partition, offset, ok, now);
+                if ok {
+                    if let Some(Some(held)) = self.held.get_mut(partition.index()) {
+                        held.committed = Some(offset);
+                    }
+                } else {
+                    self.commit_not_before = now + COMMIT_PAUSE;
+                    self.schedule_commit(now);
+                }
+                self.tell_each(&[partition], |_, partition| match &result {
+                    Ok(()) => Event::Committed { partition, offset },
+                    Err(error) => Event::CommitFailed { partition, offset, error: error.clone() },
+                });
+            }
+            SourceEvent::PartitionFailed { partition, error } => {
+                self.partition_failed(partition, error);
+            }
+            SourceEvent::Trouble(error) => self.events.emit(&Event::Trouble(error)),
+            SourceEvent::Recovered(what) => self.events.emit(&Event::Recovered(what)),
+            SourceEvent::Failed(error) => {
+                self.events.emit(&Event::Failed(error.clone()));
+                self.failure.get_or_insert(error);
+                self.begin_shutdown(now);
+            }
+            SourceEvent::Closed => self.stage = Stage::Closed,
+        }
+    }
+
+    fn assigned(&mut self, assignment: Assignment, now: Instant) {
+        let Assignment { id, name, committed, metadata, incarnation, end } = assignment;
+        if self.stage != Stage::Running {
+            self.source.release(&[id]);
+            return;
+        }
+        let refused = {
+            let mut core = self.shared.lock();
+            let known = &mut core.partitions;
+            while known.len() <= id.index() {
+                known.push(Known { name: name.clone(), stopped: None });
+            }
+            known[id.index()] = Known { name: name.clone(), stopped: None };
+            let start = Start { committed, metadata: &metadata, incarnation };
+            core.engine.handle_assigned(id, start, now).err()
+        };
+        if self.held.len() <= id.index() {
+            self.held.resize_with(id.index() + 1, || None);
+        }
+        let held =
+            Held { name: name.clone(), committed, end, more: true, empty: false, too_large: 0 };
+        self.held[id.index()] = Some(held);
+        if !self.active.contains(&id) {
+            self.active.push(id);
+        }
+        let finished_ahead = refused.is_none() && !metadata.is_empty();
+        self.events.emit(&Event::Assigned { partition: name.clone(), committed, finished_ahead });
+        if let Some(error) = refused {
+            self.events.emit(&Event::MetadataIgnored { partition: name, error });
+        }
+    }
+
+    /// Gone already: nothing can be committed any more.
+    fn lost(&mut self, ids: &[PartitionId], now: Instant) {
+        let uncommitted = self.uncommitted_of(ids, now);
+        self.tell_each(ids, |id, partition| Event::Lost {
+            partition,
+            uncommitted: uncommitted.get(&id).copied().unwrap_or(0),
+        });
+        {
+            let mut core = self.shared.lock();
+            for &id in ids {
+                core.engine.handle_lost(id, now);
+            }
+        }
+        for revocation in &mut self.revocations {
+            revocation.forget(ids);
+        }
+        self.active.retain(|id| !ids.contains(id));
+        self.forget(ids);
+        self.source.release(ids);
+    }
+
+    fn partition_failed(&mut self, id: PartitionId, error: SourceError) {
+        {
+            let mut core = self.shared.lock();
+            core.engine.stop_partition(id);
+            if let Some(known) = core.partitions.get_mut(id.index()) {
+                known.stopped = Some(Stopped { offset: None, reason: error.to_string() });
+            }
+        }
+        self.tell_each(&[id], |_, partition| Event::PartitionFailed {
+            partition,
+            error: error.clone(),
+        });
+    }
+}

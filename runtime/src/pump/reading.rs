@@ -1,0 +1,114 @@
+//! Reading what fits.
+
+use std::sync::Arc;
+
+use tidegate_engine::{Arrival, Instant, KeyHasher, Ordering, PartitionId};
+
+use super::finish::Stage;
+use super::turn::{Held, Pump};
+use crate::record::RecordRef;
+use crate::shared::Waiting;
+use crate::source::{NextRead, Source};
+
+/// Records asked of a partition at once: what is admitted under one lock.
+const RECORDS_PER_READ: u32 = 256;
+/// Records read in one turn, about.
+const RECORDS_PER_TURN: usize = 2_048;
+
+impl<S: Source> Pump<S> {
+    /// Reads from each partition that has records and room, once, and remembers those without
+    /// room. Each turn starts at another one: always starting at the first starves the last.
+    pub(super) fn read(&mut self, now: Instant) -> bool {
+        self.waiting.clear();
+        if self.stage != Stage::Running || self.remaining == Some(0) || self.active.is_empty() {
+            return false;
+        }
+        let count = self.active.len();
+        self.rotation = (self.rotation + 1) % count;
+        let mut read = 0;
+        let mut progress = false;
+        for step in 0..count {
+            let id = self.active[(self.rotation + step) % count];
+            let Some(Some(held)) = self.held.get(id.index()) else { continue };
+            if !held.more && !self.source.has_records(id) {
+                continue;
+            }
+            let records = self.read_one(id, now);
+            let Some(&Held { more, too_large, .. }) = self.held(id) else { continue };
+            if records.is_none() || too_large > 0 {
+                self.waiting.push(Waiting { partition: id, bytes: too_large });
+            }
+            read += records.unwrap_or(0);
+            progress |= records.is_some_and(|records| records > 0 || more);
+            if read >= RECORDS_PER_TURN || self.remaining == Some(0) {
+                break;
+            }
+        }
+        progress
+    }
+
+    /// Reads from one partition; `None` if it has no capacity.
+    fn read_one(&mut self, id: PartitionId, now: Instant) -> Option<usize> {
+        let mut capacity = self.shared.lock().engine.capacity(id, now);
+        let most = self.remaining.map_or(RECORDS_PER_READ, |remaining| {
+            u32::try_from(remaining).unwrap_or(u32::MAX).min(RECORDS_PER_READ)
+        });
+        capacity.records = capacity.records.min(most);
+        let held = self.held.get_mut(id.index())?.as_mut()?;
+        if capacity.records == 0 || capacity.first < held.too_large {
+            return None;
+        }
+
+        let read = self.source.read(id, capacity, &mut self.batches);
+        held.more = read.next == NextRead::More;
+        held.empty = read.next == NextRead::Empty;
+        held.too_large = if let NextRead::TooLarge(bytes) = read.next { bytes } else { 0 };
+        let needs_room = held.too_large;
+
+        let mut records = 0;
+        for batch in self.batches.drain(..) {
+            records += batch.len();
+            for index in 0..batch.len() {
+                self.arrivals.push(Arrival {
+                    offset: batch.offset(index),
+                    bytes: batch.bytes(index),
+                    key: None,
+                    leader_epoch: batch.leader_epoch(index),
+                    payload: RecordRef { batch: Arc::clone(&batch), index: index as u32 },
+                });
+            }
+        }
+        if let Some(hasher) = &self.hasher {
+            for arrival in &mut self.arrivals {
+                let RecordRef { batch, index } = &arrival.payload;
+                arrival.key = batch.key(*index as usize).map(|key| hasher.hash(key));
+            }
+        }
+
+        let worker = {
+            let mut core = self.shared.lock();
+            let engine = &mut core.engine;
+            let admitted = engine.handle_records(id, self.arrivals.drain(..), read.position, now);
+            if let Some(remaining) = &mut self.remaining {
+                *remaining = remaining.saturating_sub(admitted.into());
+            }
+            if needs_room > 0 {
+                engine.reserve(id, needs_room);
+            }
+            // A worker that is not idle takes more when it is done with what it has.
+            if engine.has_ready() && core.all_idle() { core.claim_idle() } else { None }
+        };
+        if let Some(worker) = worker {
+            self.shared.ring(worker);
+        }
+        if records > 0 || read.position.is_some() {
+            self.schedule_commit(now);
+        }
+        Some(records)
+    }
+}
+
+/// Hashes keys if the order depends on them.
+pub(super) fn key_hasher(config: &tidegate_engine::Config) -> Option<KeyHasher> {
+    (config.ordering == Ordering::Key).then(|| KeyHasher::new(config.seed))
+}

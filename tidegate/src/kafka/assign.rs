@@ -1,0 +1,213 @@
+//! Where partitions begin: what is asked between the group's assign event and its
+//! acknowledgement.
+//!
+//! Committed offset and metadata are taken from one answer, so that finished ranges always belong
+//! to the offset that is read from. (A client that lets librdkafka look up the offset and asks
+//! for the metadata itself reads twice, and a commit of the former owner may lie in between.)
+
+use std::collections::HashMap;
+
+use rdkafka::error::RDKafkaErrorCode as Code;
+use tidegate_engine::Offset;
+use tidegate_runtime::TopicPartition;
+
+use super::native::{AdminAnswer, Answer, NativeClient, OffsetPoint};
+use super::settings::{KafkaSettings, StartFrom};
+
+/// One question and its answer.
+#[derive(Debug)]
+enum Asked<T> {
+    /// Asked, with the request's number.
+    Waiting(usize),
+    /// The answer.
+    Known(T),
+    /// To be asked (again).
+    Wanted,
+}
+
+impl<T> Asked<T> {
+    fn is(&self, number: usize) -> bool {
+        matches!(self, Self::Waiting(n) if *n == number)
+    }
+}
+
+/// Where one partition begins.
+#[derive(Clone, Debug)]
+pub(crate) struct Beginning {
+    pub(crate) name: TopicPartition,
+    /// The group's commit.
+    pub(crate) committed: Option<Offset>,
+    pub(crate) leader_epoch: i32,
+    pub(crate) metadata: String,
+    /// The first offset to read.
+    pub(crate) start: Offset,
+    pub(crate) incarnation: u64,
+    pub(crate) end: Option<Offset>,
+}
+
+impl Beginning {
+    /// As the client's assignment names it.
+    pub(crate) fn start_point(&self) -> OffsetPoint<'_> {
+        OffsetPoint {
+            partition: &self.name,
+            offset: self.start.0,
+            leader_epoch: self.leader_epoch,
+            metadata: "",
+        }
+    }
+}
+
+/// The questions about newly assigned partitions.
+#[derive(Debug)]
+pub(crate) struct Lookup {
+    names: Vec<TopicPartition>,
+    committed: Asked<HashMap<TopicPartition, Answer>>,
+    incarnations: Asked<HashMap<String, u64>>,
+    ends: Asked<HashMap<TopicPartition, i64>>,
+    /// Of partitions without a commit.
+    starts: Asked<HashMap<TopicPartition, i64>>,
+}
+
+impl Lookup {
+    pub(crate) fn new(names: Vec<TopicPartition>, settings: &KafkaSettings) -> Self {
+        // No record has the timestamp or a later one: then begin at the end.
+        let needs_ends = settings.until_end || matches!(settings.from, StartFrom::Timestamp(_));
+        let ends = match needs_ends {
+            true => Asked::Wanted,
+            false => Asked::Known(HashMap::new()),
+        };
+        Self {
+            names,
+            committed: Asked::Wanted,
+            incarnations: Asked::Wanted,
+            ends,
+            starts: Asked::Wanted,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Asks what is not known and was not asked. `number` counts the requests.
+    pub(crate) fn ask(
+        &mut self,
+        client: &NativeClient,
+        settings: &KafkaSettings,
+        number: &mut usize,
+    ) {
+        let read_committed = settings.read_committed();
+        let mut next = || {
+            *number += 1;
+            *number
+        };
+        if matches!(self.committed, Asked::Wanted) {
+            let request = next();
+            self.committed = Asked::Waiting(request);
+            client.ask_committed(request, &settings.group, &self.names);
+        }
+        if matches!(self.incarnations, Asked::Wanted) {
+            let request = next();
+            self.incarnations = Asked::Waiting(request);
+            let mut topics: Vec<&str> = self.names.iter().map(|name| &*name.topic).collect();
+            topics.sort_unstable();
+            topics.dedup();
+            client.ask_topic_ids(request, &topics);
+        }
+        if matches!(self.ends, Asked::Wanted) {
+            let request = next();
+            self.ends = Asked::Waiting(request);
+            client.ask_offsets(request, &self.names, NativeClient::LOG_END, read_committed);
+        }
+        if let (Asked::Known(committed), Asked::Wanted) = (&self.committed, &self.starts) {
+            let new: Vec<_> =
+                self.names.iter().filter(|name| !committed.contains_key(name)).cloned().collect();
+            if new.is_empty() {
+                self.starts = Asked::Known(HashMap::new());
+                return;
+            }
+            let spec = match settings.from {
+                StartFrom::Earliest => NativeClient::LOG_START,
+                StartFrom::Latest => NativeClient::LOG_END,
+                StartFrom::Timestamp(millis) => millis,
+            };
+            let request = next();
+            self.starts = Asked::Waiting(request);
+            client.ask_offsets(request, &new, spec, read_committed);
+        }
+    }
+
+    /// Takes an answer. An error means that its question is to be asked again.
+    pub(crate) fn take(
+        &mut self,
+        request: usize,
+        result: Result<AdminAnswer, (Code, String)>,
+    ) -> Result<(), (Code, String)> {
+        if self.incarnations.is(request) {
+            // Not essential: without it, ranges of an earlier topic of the name are told by their
+            // leader epoch only. Brokers before 2.8 have no ids.
+            let found = match result {
+                Ok(AdminAnswer::TopicIds(topics)) => topics,
+                _ => Vec::new(),
+            };
+            let known = found.into_iter().filter_map(|(name, id)| Some((name, id.ok()?)));
+            self.incarnations = Asked::Known(known.collect());
+        } else if self.committed.is(request) {
+            self.committed = Asked::Wanted;
+            let answers = match result? {
+                AdminAnswer::Committed(answers) => answers?,
+                _ => return Ok(()),
+            };
+            let answers = valid(answers)?.filter(|answer| answer.offset >= 0);
+            let by_name = answers.map(|answer| (answer.partition.clone(), answer));
+            self.committed = Asked::Known(by_name.collect());
+        } else if self.ends.is(request) {
+            self.ends = Asked::Wanted;
+            self.ends = Asked::Known(offsets(result?)?);
+        } else if self.starts.is(request) {
+            self.starts = Asked::Wanted;
+            self.starts = Asked::Known(offsets(result?)?);
+        }
+        Ok(())
+    }
+
+    /// Where the partitions begin, once everything is known.
+    pub(crate) fn result(&self) -> Option<Vec<Beginning>> {
+        let (
+            Asked::Known(committed),
+            Asked::Known(incarnations),
+            Asked::Known(ends),
+            Asked::Known(starts),
+        ) = (&self.committed, &self.incarnations, &self.ends, &self.starts)
+        else {
+            return None;
+        };
+        let beginning = |name: &TopicPartition| {
+            let commit = committed.get(name);
+            let found = starts.get(name).copied().filter(|start| *start >= 0);
+            let start = commit.map(|c| c.offset).or(found).or_else(|| ends.get(name).copied());
+            Beginning {
+                name: name.clone(),
+                committed: commit.map(|c| Offset(c.offset)),
+                leader_epoch: commit.map_or(-1, |c| c.leader_epoch),
+                metadata: commit.map(|c| c.metadata.clone()).unwrap_or_default(),
+                start: Offset(start.unwrap_or(0)),
+                incarnation: incarnations.get(&*name.topic).copied().unwrap_or(0),
+                end: ends.get(name).copied().map(Offset),
+            }
+        };
+        Some(self.names.iter().map(beginning).collect())
+    }
+}
+
+fn valid(answers: Vec<Answer>) -> Result<impl Iterator<Item = Answer>, (Code, String)> {
+    match answers.iter().find_map(|answer| answer.error.map(|code| (code, answer))) {
+        Some((code, answer)) => Err((code, format!("{}: {code}", answer.partition))),
+        None => Ok(answers.into_iter()),
+    }
+}
+
+fn offsets(answer: AdminAnswer) -> Result<HashMap<TopicPartition, i64>, (Code, String)> {
+    let AdminAnswer::Offsets(answers) = answer else { return Ok(HashMap::new()) };
+    Ok(valid(answers)?.map(|answer| (answer.partition, answer.offset)).collect())
+}

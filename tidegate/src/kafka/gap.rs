@@ -1,0 +1,144 @@
+//! An offset that is not in the log: what there is instead is asked, and `on_gap` decides.
+
+use rdkafka::error::RDKafkaErrorCode as Code;
+use tidegate_engine::{Offset, PartitionId};
+use tidegate_runtime::{SourceError, SourceEvent};
+
+use super::assign::Beginning;
+use super::native::{AdminAnswer, NativeClient};
+use super::settings::OnGap;
+use super::source::KafkaSource;
+use super::trouble;
+
+/// A partition whose offset is not in the log.
+#[derive(Debug)]
+pub(crate) struct Gap {
+    partition: PartitionId,
+    offset: Offset,
+    start_request: usize,
+    end_request: usize,
+    log_start: Option<Offset>,
+    log_end: Option<Offset>,
+    /// The runtime was told to let go of the partition; it begins again here once it did.
+    again: Option<Beginning>,
+}
+
+impl Gap {
+    pub(super) fn waits_for(&self, request: usize) -> bool {
+        self.start_request == request || self.end_request == request
+    }
+}
+
+impl KafkaSource {
+    /// The log has no `offset` (or not yet): halts the partition and asks what it has.
+    pub(super) fn begin_gap(&mut self, id: PartitionId, offset: Offset) {
+        let Some(Some(reader)) = self.readers.get_mut(id.index()) else { return };
+        reader.halted = true;
+        let offset = if offset.0 < 0 { reader.position() } else { offset };
+        let names = [reader.name().clone()];
+        let (start_request, end_request) = (self.requests + 1, self.requests + 2);
+        self.requests += 2;
+        if let Some(client) = &self.client {
+            let committed = self.settings.read_committed();
+            client.ask_offsets(start_request, &names, NativeClient::LOG_START, false);
+            client.ask_offsets(end_request, &names, NativeClient::LOG_END, committed);
+        }
+        self.gaps.retain(|gap| gap.partition != id);
+        self.gaps.push(Gap {
+            partition: id,
+            offset,
+            start_request,
+            end_request,
+            log_start: None,
+            log_end: None,
+            again: None,
+        });
+    }
+
+    pub(super) fn gap_answered(
+        &mut self,
+        index: usize,
+        request: usize,
+        result: Result<AdminAnswer, (Code, String)>,
+    ) {
+        let gap = &mut self.gaps[index];
+        let (id, offset) = (gap.partition, gap.offset);
+        let found = match result {
+            Ok(AdminAnswer::Offsets(answers)) => match answers.first() {
+                Some(answer) if answer.error.is_none() => Ok(Offset(answer.offset)),
+                Some(answer) => Err((answer.error.unwrap_or(Code::Unknown), String::new())),
+                None => Err((Code::Unknown, String::new())),
+            },
+            Ok(_) => Err((Code::Unknown, String::new())),
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok(found) if gap.start_request == request => gap.log_start = Some(found),
+            Ok(found) => gap.log_end = Some(found),
+            Err((code, text)) => {
+                let topic = self.reader(id).map(|reader| reader.name().topic.to_string());
+                let error = trouble::explain(&self.settings, code, &text, topic.as_deref());
+                self.trouble(error);
+                return self.begin_gap(id, offset);
+            }
+        }
+        if let (Some(log_start), Some(log_end)) = (gap.log_start, gap.log_end) {
+            self.decide_gap(index, log_start, log_end);
+        }
+    }
+
+    fn decide_gap(&mut self, index: usize, log_start: Offset, log_end: Offset) {
+        let Gap { partition, offset, .. } = self.gaps[index];
+        let Some(Some(reader)) = self.readers.get_mut(partition.index()) else { return };
+        let name = reader.name().clone();
+        let to = match self.settings.on_gap {
+            OnGap::Stop => {
+                self.gaps.remove(index);
+                let error = SourceError::OutOfRange { partition: name, offset, log_start, log_end };
+                return self.tell(SourceEvent::PartitionFailed { partition, error });
+            }
+            OnGap::Earliest => log_start,
+            OnGap::Latest => log_end,
+        };
+        let text = format!(
+            "{name}: offset {offset} is not in the log, which has {log_start} to {log_end}; going \
+             on at {to}, as on-gap says"
+        );
+        if to >= reader.position() {
+            self.gaps.remove(index);
+            reader.moved_to(to);
+            let sought = self.client.as_ref().map(|client| client.seek(&name, to.0));
+            if let Some(Err(error)) = sought {
+                let text = format!("{name}: the client could not go to offset {to}: {error}");
+                let error = SourceError::Other(text);
+                return self.tell(SourceEvent::PartitionFailed { partition, error });
+            }
+            return self.tell(SourceEvent::Trouble(SourceError::Other(text)));
+        }
+        // Offsets only grow within one assignment, so a step back is a new one.
+        self.gaps[index].again = Some(Beginning {
+            name,
+            committed: None,
+            leader_epoch: -1,
+            metadata: String::new(),
+            start: to,
+            incarnation: 0,
+            end: self.settings.until_end.then_some(log_end),
+        });
+        self.tell(SourceEvent::Trouble(SourceError::Other(text)));
+        self.tell(SourceEvent::Lost(vec![partition]));
+    }
+
+    /// The runtime let go of a partition; if that was for a step back, it begins again.
+    pub(super) fn restart_released(&mut self, id: PartitionId) {
+        let Some(index) = self.gaps.iter().position(|gap| gap.partition == id) else { return };
+        let Some(again) = self.gaps.remove(index).again else { return };
+        if let Some(client) = &self.client {
+            if let Err(error) = client.unassign(std::iter::once(&again.name)) {
+                let text = format!("{}: starting again at {}: {error}", again.name, again.start);
+                self.trouble(SourceError::Other(text));
+            }
+            self.finish_assign(vec![again]);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+#![allow(unsafe_code)]
+//! The admin requests of an assignment: the group's commits, log offsets, topic ids.
+
+use std::ffi::{CString, c_int};
+use std::ptr;
+use std::slice;
+
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka_sys as sys;
+use tidegate_runtime::TopicPartition;
+
+use super::client::{NativeClient, OffsetPoint, to_list};
+use super::event::{Answer, answer as element, answers, text, to_error};
+
+/// How long one request may take before it is answered with an error.
+const TIMEOUT_MS: c_int = 5_000;
+
+/// What an admin request brought.
+#[derive(Debug)]
+pub(crate) enum AdminAnswer {
+    /// The group's committed offsets with their metadata.
+    Committed(Result<Vec<Answer>, (RDKafkaErrorCode, String)>),
+    /// Offsets of the log.
+    Offsets(Vec<Answer>),
+    /// Topics and a hash of their id, or why a topic could not be described.
+    TopicIds(Vec<(String, Result<u64, RDKafkaErrorCode>)>),
+}
+
+impl NativeClient {
+    /// Asks for the group's committed offsets.
+    pub(crate) fn ask_committed(&self, request: usize, group: &str, names: &[TopicPartition]) {
+        let points: Vec<_> = names.iter().map(|name| point(name, 0)).collect();
+        let (Ok(list), Ok(group)) = (to_list(&points), CString::new(group)) else { return };
+        let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
+        // SAFETY: the request copies list and name and is destroyed after the call, as are the
+        // options (the call copies them).
+        unsafe {
+            let mut wanted = sys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), list.ptr());
+            self.with_options(kind, request, |options| {
+                // An open transaction's offsets are waited for, not read past.
+                let error = sys::rd_kafka_AdminOptions_set_require_stable_offsets(options, 1);
+                if !error.is_null() {
+                    sys::rd_kafka_error_destroy(error);
+                }
+                let queue = self.main_queue();
+                sys::rd_kafka_ListConsumerGroupOffsets(self.raw(), &mut wanted, 1, options, queue);
+            });
+            sys::rd_kafka_ListConsumerGroupOffsets_destroy(wanted);
+        }
+    }
+
+    /// Asks for offsets of the log: `spec` is a timestamp in milliseconds, or
+    /// [`LOG_START`](Self::LOG_START) or [`LOG_END`](Self::LOG_END).
+    pub(crate) fn ask_offsets(
+        &self,
+        request: usize,
+        names: &[TopicPartition],
+        spec: i64,
+        read_committed: bool,
+    ) {
+        let points: Vec<_> = names.iter().map(|name| point(name, spec)).collect();
+        let Ok(list) = to_list(&points) else { return };
+        let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
+        let isolation = match read_committed {
+            true => sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
+            false => sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED,
+        };
+        // SAFETY: the call copies the list.
+        unsafe {
+            self.with_options(kind, request, |options| {
+                let error = sys::rd_kafka_AdminOptions_set_isolation_level(options, isolation);
+                if !error.is_null() {
+                    sys::rd_kafka_error_destroy(error);
+                }
+                sys::rd_kafka_ListOffsets(self.raw(), list.ptr(), options, self.main_queue());
+            });
+        }
+    }
+
+    /// Asks for the ids of topics.
+    pub(crate) fn ask_topic_ids(&self, request: usize, topics: &[&str]) {
+        let names: Vec<_> = topics.iter().filter_map(|name| CString::new(*name).ok()).collect();
+        let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
+        let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+        // SAFETY: the collection copies the names and is destroyed after the call, which copies
+        // it in turn.
+        unsafe {
+            let wanted =
+                sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+            self.with_options(kind, request, |options| {
+                sys::rd_kafka_DescribeTopics(self.raw(), wanted, options, self.main_queue());
+            });
+            sys::rd_kafka_TopicCollection_destroy(wanted);
+        }
+    }
+
+    /// The first offset of the log.
+    pub(crate) const LOG_START: i64 = -2;
+    /// The offset behind the last one of the log.
+    pub(crate) const LOG_END: i64 = -1;
+
+    unsafe fn with_options(
+        &self,
+        kind: sys::rd_kafka_admin_op_t,
+        request: usize,
+        call: impl FnOnce(*mut sys::rd_kafka_AdminOptions_t),
+    ) {
+        // SAFETY: the client is alive, the options are destroyed after the call. The opaque is a
+        // number that is never followed.
+        unsafe {
+            let options = sys::rd_kafka_AdminOptions_new(self.raw(), kind);
+            let (no_text, no_size) = (ptr::null_mut(), 0);
+            sys::rd_kafka_AdminOptions_set_request_timeout(options, TIMEOUT_MS, no_text, no_size);
+            sys::rd_kafka_AdminOptions_set_opaque(options, request as *mut _);
+            call(options);
+            sys::rd_kafka_AdminOptions_destroy(options);
+        }
+    }
+}
+
+fn point(partition: &TopicPartition, offset: i64) -> OffsetPoint<'_> {
+    OffsetPoint { partition, offset, leader_epoch: -1, metadata: "" }
+}
+
+/// # Safety
+/// `raw` is an event that stays alive during the call.
+pub(super) unsafe fn answer(kind: i32, raw: *mut sys::rd_kafka_event_t) -> Option<AdminAnswer> {
+    // SAFETY: the caller's promise; arrays have the length that the call wrote.
+    unsafe {
+        let mut count = 0;
+        Some(match kind {
+            sys::RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT => {
+                let result = sys::rd_kafka_event_ListConsumerGroupOffsets_result(raw);
+                let groups =
+                    sys::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &mut count);
+                let Some(&group) = array(groups, count).first() else {
+                    return Some(AdminAnswer::Committed(Ok(Vec::new())));
+                };
+                let error = sys::rd_kafka_group_result_error(group);
+                AdminAnswer::Committed(match error.is_null() {
+                    true => Ok(answers(sys::rd_kafka_group_result_partitions(group))),
+                    false => Err((
+                        sys::rd_kafka_error_code(error).into(),
+                        text(sys::rd_kafka_error_string(error)),
+                    )),
+                })
+            }
+            sys::RD_KAFKA_EVENT_LISTOFFSETS_RESULT => {
+                let result = sys::rd_kafka_event_ListOffsets_result(raw);
+                let infos = sys::rd_kafka_ListOffsets_result_infos(result, &mut count);
+                let partition = |info: &*const sys::rd_kafka_ListOffsetsResultInfo_t| {
+                    element(&*sys::rd_kafka_ListOffsetsResultInfo_topic_partition(*info))
+                };
+                AdminAnswer::Offsets(array(infos, count).iter().map(partition).collect())
+            }
+            sys::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT => {
+                let result = sys::rd_kafka_event_DescribeTopics_result(raw);
+                let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+                let id = |topic: &*const sys::rd_kafka_TopicDescription_t| {
+                    let name = text(sys::rd_kafka_TopicDescription_name(*topic));
+                    let error = sys::rd_kafka_TopicDescription_error(*topic);
+                    let code = match error.is_null() {
+                        true => None,
+                        false => to_error(sys::rd_kafka_error_code(error)),
+                    };
+                    let id = sys::rd_kafka_TopicDescription_topic_id(*topic);
+                    let high = sys::rd_kafka_Uuid_most_significant_bits(id).cast_unsigned();
+                    let low = sys::rd_kafka_Uuid_least_significant_bits(id).cast_unsigned();
+                    (name, code.map_or(Ok(high ^ low.rotate_left(32)), Err))
+                };
+                AdminAnswer::TopicIds(array(topics, count).iter().map(id).collect())
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// # Safety
+/// `first` is null or the first of `count` elements that stay alive for `'a`.
+unsafe fn array<'a, T>(first: *mut *const T, count: usize) -> &'a [*const T] {
+    match first.is_null() {
+        true => &[],
+        // SAFETY: the caller's promise.
+        false => unsafe { slice::from_raw_parts(first, count) },
+    }
+}

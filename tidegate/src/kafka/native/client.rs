@@ -1,0 +1,203 @@
+#![allow(unsafe_code)]
+//! The client handle and the calls on it.
+
+use std::ptr;
+use std::sync::Arc;
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka_sys as sys;
+use tidegate_runtime::{SourceWaker, TopicPartition};
+
+use super::event::{self, NativeEvent};
+use super::partition::PartitionQueue;
+use crate::kafka::context::Context;
+
+/// A partition with an offset (or one of librdkafka's logical offsets), as commits and
+/// assignments name it.
+#[derive(Clone, Debug)]
+pub(crate) struct OffsetPoint<'a> {
+    pub(crate) partition: &'a TopicPartition,
+    pub(crate) offset: i64,
+    pub(crate) leader_epoch: i32,
+    pub(crate) metadata: &'a str,
+}
+
+pub(super) struct Queue(pub(super) *mut sys::rd_kafka_queue_t);
+
+// SAFETY: librdkafka's queues are locked inside.
+unsafe impl Send for Queue {}
+// SAFETY: as above.
+unsafe impl Sync for Queue {}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: the pointer came from a `rd_kafka_queue_get_*` call, which gave a reference.
+        unsafe { sys::rd_kafka_queue_destroy(self.0) }
+    }
+}
+
+/// A consumer that this process polls itself.
+pub(crate) struct NativeClient {
+    /// The consumer queue, to which the main queue is redirected. Dropped before the consumer.
+    main: Queue,
+    consumer: Arc<BaseConsumer<Context>>,
+}
+
+impl NativeClient {
+    /// Makes the client; nothing is sent yet. The waker is called when an event comes.
+    pub(crate) fn new(
+        config: &ClientConfig,
+        context: Context,
+        waker: SourceWaker,
+    ) -> KafkaResult<Self> {
+        let mut consumer: BaseConsumer<Context> = config.create_with_context(context)?;
+        consumer.set_nonempty_callback(move || waker.wake());
+        // SAFETY: the consumer is alive; the reference is given back by `Queue`.
+        let main = unsafe { sys::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
+        if main.is_null() {
+            return Err(KafkaError::ClientCreation("the consumer has no queue".into()));
+        }
+        Ok(Self { main: Queue(main), consumer: Arc::new(consumer) })
+    }
+
+    pub(crate) fn subscribe(&self, topics: &[&str]) -> KafkaResult<()> {
+        self.consumer.subscribe(topics)
+    }
+
+    /// The next event of the main queue, if there is one. Polling it is what keeps the membership.
+    pub(crate) fn poll_event(&self) -> Option<NativeEvent> {
+        // SAFETY: queue and client are alive; `event::take` owns the event.
+        unsafe {
+            let raw = sys::rd_kafka_queue_poll(self.main.0, 0);
+            (!raw.is_null()).then(|| event::take(raw))
+        }
+    }
+
+    /// The queue of a partition, split from the main queue. Call it before assigning.
+    pub(crate) fn split(
+        &self,
+        partition: &TopicPartition,
+        waker: SourceWaker,
+    ) -> Option<PartitionQueue> {
+        PartitionQueue::split(&self.consumer, partition, waker)
+    }
+
+    pub(crate) fn is_cooperative(&self) -> bool {
+        // SAFETY: the client is alive; the string is static.
+        let name = unsafe { sys::rd_kafka_rebalance_protocol(self.raw()) };
+        // SAFETY: null or a static C string.
+        !name.is_null() && unsafe { std::ffi::CStr::from_ptr(name) } == c"COOPERATIVE"
+    }
+
+    pub(crate) fn assignment_lost(&self) -> bool {
+        self.consumer.assignment_lost()
+    }
+
+    /// Acknowledges an assign event with these partitions and where each begins.
+    pub(crate) fn assign(&self, points: &[OffsetPoint<'_>]) -> KafkaResult<()> {
+        let list = to_list(points)?;
+        if self.is_cooperative() {
+            self.consumer.incremental_assign(&list)
+        } else {
+            self.consumer.assign(&list)
+        }
+    }
+
+    /// Acknowledges a revoke event for these partitions.
+    pub(crate) fn unassign<'a>(
+        &self,
+        partitions: impl Iterator<Item = &'a TopicPartition>,
+    ) -> KafkaResult<()> {
+        if !self.is_cooperative() {
+            return self.consumer.unassign();
+        }
+        let mut list = TopicPartitionList::new();
+        for name in partitions {
+            list.add_partition(&name.topic, name.partition);
+        }
+        self.consumer.incremental_unassign(&list)
+    }
+
+    /// Begins to commit; the answer is an event.
+    pub(crate) fn commit(&self, points: &[OffsetPoint<'_>]) -> KafkaResult<()> {
+        let list = to_list(points)?;
+        // SAFETY: the list is only read during the call; queue and client are alive. Without a
+        // callback the answer is put on the queue.
+        let error = unsafe {
+            sys::rd_kafka_commit_queue(self.raw(), list.ptr(), self.main.0, None, ptr::null_mut())
+        };
+        match error {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+            error => Err(KafkaError::ConsumerCommit(error.into())),
+        }
+    }
+
+    /// Begins to move a partition that is assigned to another offset.
+    pub(crate) fn seek(&self, partition: &TopicPartition, offset: i64) -> KafkaResult<()> {
+        let point = OffsetPoint { partition, offset, leader_epoch: -1, metadata: "" };
+        let list = to_list(&[point])?;
+        // SAFETY: the list is only read during the call (a timeout of 0 makes it asynchronous);
+        // a returned error is ours to destroy.
+        unsafe {
+            let error = sys::rd_kafka_seek_partitions(self.raw(), list.ptr(), 0);
+            if error.is_null() {
+                return Ok(());
+            }
+            let code: RDKafkaErrorCode = sys::rd_kafka_error_code(error).into();
+            sys::rd_kafka_error_destroy(error);
+            Err(KafkaError::Seek(code.to_string()))
+        }
+    }
+
+    /// The next offset the client would hand out, transaction markers passed over included.
+    pub(crate) fn position(&self, partition: &TopicPartition) -> Option<i64> {
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(&partition.topic, partition.partition);
+        // SAFETY: the list is alive and has exactly one element.
+        unsafe {
+            let error = sys::rd_kafka_position(self.raw(), list.ptr());
+            let element = &*(*list.ptr()).elems;
+            let known = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && element.offset >= 0;
+            known.then_some(element.offset)
+        }
+    }
+
+    /// Begins to leave the group; events go on until [`is_closed`](Self::is_closed).
+    pub(crate) fn close(&self) -> KafkaResult<()> {
+        self.consumer.close_queue()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.consumer.closed()
+    }
+
+    pub(super) fn raw(&self) -> *mut sys::rd_kafka_t {
+        self.consumer.client().native_ptr()
+    }
+
+    pub(super) fn main_queue(&self) -> *mut sys::rd_kafka_queue_t {
+        self.main.0
+    }
+}
+
+pub(super) fn to_list(points: &[OffsetPoint<'_>]) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(points.len());
+    for (index, point) in points.iter().enumerate() {
+        let mut element = list.add_partition(&point.partition.topic, point.partition.partition);
+        if !point.metadata.is_empty() {
+            element.set_metadata(point.metadata);
+        }
+        // SAFETY: the element with this index was just added. The offset is set here and not by
+        // the safe call because that one refuses logical offsets of its own (timestamps).
+        unsafe {
+            let element = (*list.ptr()).elems.add(index);
+            (*element).offset = point.offset;
+            sys::rd_kafka_topic_partition_set_leader_epoch(element, point.leader_epoch);
+        }
+    }
+    Ok(list)
+}

@@ -1,0 +1,248 @@
+//! How the Kafka client is configured, and what cannot be changed.
+
+use rdkafka::ClientConfig;
+use thiserror::Error;
+
+/// Where a partition begins for which the group has no committed offset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartFrom {
+    /// At the first record there is.
+    #[default]
+    Earliest,
+    /// Behind the last record there is. That offset is committed at once, so that a restart goes
+    /// on from it.
+    Latest,
+    /// At the first record with this timestamp (milliseconds since the Unix epoch) or a later one.
+    Timestamp(i64),
+}
+
+/// What happens when the offset to read is not in the log: retention or `DeleteRecords` passed
+/// it, the log was truncated by an unclean election, or the topic was recreated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnGap {
+    /// The partition stops and both offsets are named. Nothing is skipped without a decision.
+    #[default]
+    Stop,
+    /// Go on at the first record there is: **the records in between are lost**, and that is told.
+    Earliest,
+    /// Go on behind the last record there is: **everything until then is lost**, and that is told.
+    Latest,
+}
+
+/// What a Kafka consumer needs to know.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct KafkaSettings {
+    /// `host:port`, several separated by commas.
+    pub brokers: String,
+    /// The consumer group.
+    pub group: String,
+    /// Topics, or regular expressions that begin with `^`.
+    pub topics: Vec<String>,
+    /// Where a partition without a committed offset begins.
+    pub from: StartFrom,
+    /// What happens when an offset is not in the log.
+    pub on_gap: OnGap,
+    /// End with the first trouble (no broker, unknown topic, refused login, missing ACL) instead
+    /// of trying on.
+    pub fail_fast: bool,
+    /// Ask for the end offsets at assignment, for a run that stops there.
+    pub until_end: bool,
+    /// librdkafka properties, which come over the defaults.
+    pub properties: Vec<(String, String)>,
+}
+
+/// What makes settings unusable.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// Something that has no default is missing.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// A property that Tidegate must set itself.
+    #[error("property {name} cannot be set: {why}")]
+    Reserved {
+        /// The property.
+        name: String,
+        /// Why not, and what to use instead.
+        why: &'static str,
+    },
+    /// librdkafka does not accept a property.
+    #[error("property {name}={value} is not accepted: {detail}")]
+    Refused {
+        /// The property.
+        name: String,
+        /// Its value; of a secret, stars.
+        value: String,
+        /// librdkafka's words.
+        detail: String,
+    },
+    /// librdkafka does not accept the properties together.
+    #[error("the properties do not go together: {0}")]
+    Inconsistent(String),
+}
+
+/// Over librdkafka's defaults, each with its reason.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("client.id", "tidegate"),
+    // Only what moves stops for a rebalance.
+    ("partition.assignment.strategy", "cooperative-sticky"),
+    // A small prefetch: what waits here is invisible to everybody.
+    ("queued.min.messages", "5000"),
+    ("queued.max.messages.kbytes", "4096"),
+    ("max.partition.fetch.bytes", "524288"),
+    ("fetch.max.bytes", "8388608"),
+    // A queue that was full is filled again at once; librdkafka waits for a second by default.
+    ("fetch.queue.backoff.ms", "1"),
+    // A fetch that waits for one idle partition holds up the others of its broker.
+    ("fetch.wait.max.ms", "10"),
+    // New partitions are found within half a minute instead of five.
+    ("topic.metadata.refresh.interval.ms", "30000"),
+];
+
+/// Ours to decide.
+const FIXED: &[(&str, &str, &str)] = &[
+    ("enable.auto.commit", "false", "only finished records are committed, at the commit interval"),
+    ("enable.auto.offset.store", "false", "only finished records are committed"),
+    ("auto.offset.reset", "error", "use `from` for a new group and `on_gap` for a missing offset"),
+    ("enable.partition.eof", "false", "it is on when a run stops at the end offsets"),
+];
+
+/// Properties that the broker decides under `group.protocol=consumer`.
+const CLASSIC_ONLY: &[&str] =
+    &["partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"];
+
+impl KafkaSettings {
+    /// Settings for a group on some topics, everything else at its default.
+    pub fn new(
+        brokers: impl Into<String>,
+        group: impl Into<String>,
+        topics: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            brokers: brokers.into(),
+            group: group.into(),
+            topics: topics.into_iter().map(Into::into).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The client's configuration.
+    ///
+    /// # Errors
+    /// When something is missing, reserved, or not accepted by librdkafka.
+    pub(crate) fn to_client_config(&self) -> Result<ClientConfig, SettingsError> {
+        let given = |name: &str| self.properties.iter().any(|(n, _)| n == name);
+        if self.brokers.is_empty() && !given("bootstrap.servers") {
+            return Err(SettingsError::Missing("the brokers' address (host:port)"));
+        }
+        if self.group.is_empty() {
+            return Err(SettingsError::Missing("the consumer group"));
+        }
+        if self.topics.is_empty() || self.topics.iter().any(String::is_empty) {
+            return Err(SettingsError::Missing("a topic"));
+        }
+        let consumer_protocol = self.properties.iter().any(|(name, value)| {
+            name == "group.protocol" && value.eq_ignore_ascii_case("consumer")
+        });
+
+        let mut config = ClientConfig::new();
+        for (name, value) in DEFAULTS {
+            if !(consumer_protocol && CLASSIC_ONLY.contains(name)) {
+                config.set(*name, *value);
+            }
+        }
+        for (name, value) in &self.properties {
+            let reserved = FIXED.iter().find(|(fixed, ..)| fixed == name);
+            if let Some((.., why)) = reserved {
+                return Err(SettingsError::Reserved { name: name.clone(), why });
+            }
+            if name == "group.id" && *value != self.group {
+                let why = "the group has a setting of its own";
+                return Err(SettingsError::Reserved { name: name.clone(), why });
+            }
+            let mut alone = ClientConfig::new();
+            alone.set(name, value);
+            if let Err(rdkafka::error::KafkaError::ClientConfig(_, detail, ..)) =
+                alone.create_native_config()
+            {
+                let (name, value) = (name.clone(), shown(name, value));
+                return Err(SettingsError::Refused { name, value, detail });
+            }
+            config.set(name, value);
+        }
+        for (name, value, _) in FIXED {
+            config.set(*name, *value);
+        }
+        if self.until_end {
+            config.set("enable.partition.eof", "true");
+        }
+        if !self.brokers.is_empty() {
+            config.set("bootstrap.servers", &self.brokers);
+        }
+        config.set("group.id", &self.group);
+        config.create_native_config().map_err(|e| SettingsError::Inconsistent(e.to_string()))?;
+        Ok(config)
+    }
+
+    /// Whether only records of committed transactions are read (librdkafka's default).
+    pub(crate) fn read_committed(&self) -> bool {
+        !self
+            .properties
+            .iter()
+            .any(|(name, value)| name == "isolation.level" && value == "read_uncommitted")
+    }
+}
+
+/// A value for a message: secrets are not shown.
+fn shown(name: &str, value: &str) -> String {
+    let secret = ["password", "secret", "key.pem", "jaas", "token"];
+    match secret.iter().any(|word| name.contains(word)) {
+        true => "***".to_owned(),
+        false => value.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(properties: &[(&str, &str)]) -> KafkaSettings {
+        let mut settings = KafkaSettings::new("localhost:9092", "g", ["t"]);
+        settings.properties =
+            properties.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        settings
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let missing = KafkaSettings::new("", "g", ["t"]).to_client_config().unwrap_err();
+        assert!(missing.to_string().contains("address"), "{missing}");
+        let missing = KafkaSettings::new("b:1", "g", [""]).to_client_config().unwrap_err();
+        assert!(missing.to_string().contains("topic"), "{missing}");
+    }
+
+    #[test]
+    fn properties_come_over_defaults_and_reserved_ones_are_refused() {
+        let config = with(&[("fetch.wait.max.ms", "77")]).to_client_config().unwrap();
+        assert_eq!(config.get("fetch.wait.max.ms"), Some("77"));
+        let refused = with(&[("enable.auto.commit", "true")]).to_client_config().unwrap_err();
+        assert!(matches!(refused, SettingsError::Reserved { .. }), "{refused}");
+        let refused = with(&[("no.such.thing", "1")]).to_client_config().unwrap_err();
+        assert!(refused.to_string().contains("no.such.thing"), "{refused}");
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let refused = with(&[("ssl.key.pem", "hush")]).to_client_config().unwrap_err();
+        assert!(!refused.to_string().contains("hush"), "{refused}");
+    }
+
+    #[test]
+    fn the_consumer_protocol_leaves_out_what_the_broker_decides() {
+        let config = with(&[("group.protocol", "consumer")]).to_client_config().unwrap();
+        assert_eq!(config.get("partition.assignment.strategy"), None);
+    }
+}

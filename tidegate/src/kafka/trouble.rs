@@ -1,0 +1,93 @@
+//! The client's errors in words that say what to do.
+
+use rdkafka::error::RDKafkaErrorCode as Code;
+use tidegate_runtime::SourceError;
+
+use super::settings::KafkaSettings;
+
+/// What an error of the client means for this consumer.
+pub(crate) fn explain(
+    settings: &KafkaSettings,
+    code: Code,
+    text: &str,
+    topic: Option<&str>,
+) -> SourceError {
+    let detail = || match text.is_empty() {
+        true => code.to_string(),
+        false => text.to_owned(),
+    };
+    let topic = || match topic {
+        Some(topic) => topic.to_owned(),
+        None => named_topic(text).unwrap_or_else(|| settings.topics.join(", ")),
+    };
+    match code {
+        Code::AllBrokersDown | Code::BrokerTransportFailure | Code::Resolve => {
+            SourceError::Unreachable { brokers: settings.brokers.clone(), detail: detail() }
+        }
+        Code::Authentication | Code::SaslAuthenticationFailed => {
+            SourceError::AuthenticationFailed { detail: detail() }
+        }
+        Code::UnknownTopicOrPartition
+        | Code::UnknownTopic
+        | Code::UnknownPartition
+        | Code::UnknownTopicId => SourceError::UnknownTopic { topic: topic() },
+        Code::TopicAuthorizationFailed => {
+            SourceError::Denied { operation: "Read", resource: format!("topic {}", topic()) }
+        }
+        Code::GroupAuthorizationFailed => {
+            SourceError::Denied { operation: "Read", resource: format!("group {}", settings.group) }
+        }
+        Code::ClusterAuthorizationFailed => {
+            SourceError::Denied { operation: "Describe", resource: "the cluster".to_owned() }
+        }
+        Code::PollExceeded => SourceError::Expelled {
+            detail: format!(
+                "this process did not run for longer than max.poll.interval.ms ({})",
+                detail()
+            ),
+        },
+        Code::InconsistentGroupProtocol => SourceError::Refused {
+            group: settings.group.clone(),
+            detail: "it has members with another assignment strategy. Tidegate uses \
+                     cooperative-sticky, which cannot join a group whose members use an eager one \
+                     (range, roundrobin). Stop them, or move them to cooperative-sticky in two \
+                     rolling restarts, or set partition.assignment.strategy=range here"
+                .to_owned(),
+        },
+        Code::FencedInstanceId | Code::Fenced => SourceError::Refused {
+            group: settings.group.clone(),
+            detail: "another member with the same group.instance.id has taken its place; give \
+                     each process an id of its own"
+                .to_owned(),
+        },
+        Code::UnsupportedFeature | Code::UnsupportedVersion => SourceError::Refused {
+            group: settings.group.clone(),
+            detail: format!("the broker does not support this: {}", detail()),
+        },
+        _ => SourceError::Other(detail()),
+    }
+}
+
+/// librdkafka's "Subscribed topic not available: NAME: ..." names the topic in the text only.
+fn named_topic(text: &str) -> Option<String> {
+    let rest = text.strip_prefix("Subscribed topic not available: ")?;
+    let name = rest.split(':').next()?.trim();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_the_topic_and_the_group() {
+        let settings = KafkaSettings::new("b:1", "billing", ["orders"]);
+        let text = "Subscribed topic not available: orders: Broker: Unknown topic or partition";
+        let unknown = explain(&settings, Code::UnknownTopicOrPartition, text, None);
+        assert_eq!(unknown, SourceError::UnknownTopic { topic: "orders".into() });
+        let denied = explain(&settings, Code::GroupAuthorizationFailed, "", None);
+        assert!(denied.to_string().contains("group billing"), "{denied}");
+        let eager = explain(&settings, Code::InconsistentGroupProtocol, "", None);
+        assert!(eager.to_string().contains("cooperative-sticky"), "{eager}");
+    }
+}

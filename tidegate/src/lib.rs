@@ -1,0 +1,26 @@
+//! Consume Kafka with a bounded number of handlers in flight, in order per key, and commit only
+//! what is finished.
+//!
+//! [`Consumer::builder`] is where to begin. A handler is an async closure, a
+//! [blocking](blocking()) one, or with the feature `tower` a `tower_service::Service`; what it
+//! returns becomes an [`Outcome`]. What a consumer promises, and the test that shows each promise,
+//! is in `docs/guarantees.md`.
+
+#![deny(unsafe_code)]
+
+pub mod bare {
+    //! For measurements: the client library without anything of ours.
+    pub use crate::kafka::bare::BareConsumer;
+}
+mod builder;
+mod consumer;
+mod kafka;
+
+pub use builder::{BuildError, Builder};
+pub use consumer::Consumer;
+pub use kafka::{KafkaSettings, KafkaSource, OnGap, SettingsError, StartFrom};
+pub use tidegate_engine::{
+    AfterLastAttempt, Backoff, Config, ConfigError, Counters, Metadata, MetadataError, Offset,
+    OffsetRange, Ordering, PartitionSnapshot, PartitionState, Snapshot,
+};
+pub use tidegate_runtime::*;
