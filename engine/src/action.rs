@@ -68,7 +68,8 @@ pub struct CommitPoint {
     pub offset: Offset,
     /// The highest leader epoch of the records read so far, -1 if unknown.
     pub leader_epoch: i32,
-    /// The finished ranges above `offset`, encoded; empty if there are none.
+    /// The topic's incarnation and the finished ranges above `offset`, encoded; empty if neither
+    /// is known.
     pub metadata: String,
 }
 

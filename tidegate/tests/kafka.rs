@@ -1,52 +1,497 @@
-//! The consumer on a real broker.
+//! The consumer on a real broker, without faults of the broker.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+mod common;
 
-use tidegate::{Consumer, Record};
-use tidegate_testkit::kafka::{Broker, Fill, NewTopic, offsets};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-fn topic(name: &str, partitions: i32, records: u64) -> &'static Broker {
-    let broker = Broker::shared();
-    broker.admin().create_topic(NewTopic::new(name).partitions(partitions));
-    broker.fill(&Fill::new(name).records(records).keys(100).value_bytes(100));
-    broker
+use common::{Recorder, Running, builder, filled, wait_for};
+use tidegate::{AfterLastAttempt, Backoff, Metadata, Offset, OnGap, Outcome, Record, StartFrom};
+use tidegate_testkit::judge::{Judge, Ordering as Order};
+use tidegate_testkit::kafka::{Broker, Fill, NewRecord, NewTopic, offsets, produce};
+
+fn quick() -> Backoff {
+    Backoff { initial: Duration::from_millis(5), max: Duration::from_millis(20) }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn everything_is_handled_once_and_committed() {
-    let broker = tokio::task::spawn_blocking(|| topic("simple", 12, 20_000)).await.unwrap();
-    let (seen, running, peak) =
-        (Arc::new(AtomicU64::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let counters = (seen.clone(), running.clone(), peak.clone());
-    let summary = Consumer::builder()
-        .brokers(broker.bootstrap())
-        .group("simple")
-        .topic("simple")
-        .max_in_flight(10)
-        .until_end(true)
-        .build()
-        .unwrap()
-        .on_event(|event| eprintln!("{event}"))
-        .run(move |_: Record| {
-            let (seen, running, peak) = counters.clone();
-            async move {
-                let now = running.fetch_add(1, Ordering::SeqCst) + 1;
-                peak.fetch_max(now, Ordering::SeqCst);
-                tokio::task::yield_now().await;
-                running.fetch_sub(1, Ordering::SeqCst);
-                seen.fetch_add(1, Ordering::SeqCst);
-            }
+fn committed(broker: &Broker, name: &str) -> i64 {
+    offsets::committed_sum(&broker.properties(), name, name)
+}
+
+async fn nothing(_: Record) {}
+
+/// A little work that takes its turn.
+async fn some(_: Record) {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+#[test]
+fn everything_is_handled_once_in_key_order_and_committed() {
+    for partitions in [1, 12, 64] {
+        let name = format!("clean-{partitions}");
+        let (broker, written) = filled(&name, partitions, 5_000);
+        let recorder = Recorder::new();
+        let builder = builder(broker, &name).max_in_flight(10).until_end(true);
+        let summary = Running::start(builder, &recorder.member("a"), some).join().unwrap();
+        let ends = offsets::watermarks(&broker.properties(), &name);
+        assert_eq!(ends.values().map(|w| w.end).sum::<i64>(), 5_000, "{name}");
+        Judge::expecting_written(&written).check(&recorder.history()).assert_ok();
+        assert_eq!(summary.finished(), 5_000, "{name}");
+        assert_eq!((summary.unfinished, summary.uncommitted), (0, 0));
+        Judge::expecting_written(&written)
+            .ordering(Order::Key)
+            .limit(10)
+            .check(&recorder.history())
+            .assert_ok();
+        assert_eq!(committed(broker, &name), 5_000);
+    }
+}
+
+#[test]
+fn partition_order_and_no_order() {
+    for (ordering, order) in
+        [(tidegate::Ordering::Partition, Order::Partition), (tidegate::Ordering::None, Order::None)]
+    {
+        let name = format!("ordering-{ordering:?}");
+        let (broker, written) = filled(&name, 3, 600);
+        let recorder = Recorder::new();
+        let builder = builder(broker, &name).ordering(ordering).until_end(true);
+        Running::start(builder, &recorder.member("a"), some).join().unwrap();
+        let judge = Judge::expecting_written(&written).ordering(order);
+        judge.check(&recorder.history()).assert_ok();
+    }
+}
+
+#[test]
+fn keys_values_and_headers_arrive_as_they_were_sent() {
+    let (broker, _) = filled("content", 1, 0);
+    let large = vec![7u8; 900_000];
+    let records = [
+        NewRecord::to(0).key("k").value("v"),
+        NewRecord::to(0).key("").value(""),
+        NewRecord::to(0).value("no key"),
+        NewRecord::to(0).key("tombstone"),
+        NewRecord::to(0).key([0xff, 0x00]).value([0xfe]).timestamp(1_234),
+        NewRecord::to(0)
+            .value("h")
+            .header("twice", "1")
+            .header("twice", [0xff, 0x00])
+            .null_header("null")
+            .header("empty", ""),
+        NewRecord::to(0).key("large").value(large.clone()),
+    ];
+    let _ = produce::send(&broker.properties(), "content", records);
+    type Seen = (Option<Vec<u8>>, Option<Vec<u8>>, Vec<(String, Option<Vec<u8>>)>, i64);
+    let seen: Arc<Mutex<BTreeMap<i64, Seen>>> = Arc::default();
+    let handler = {
+        let seen = Arc::clone(&seen);
+        move |record: Record| {
+            let headers = record
+                .headers()
+                .map(|header| (header.name.to_owned(), header.value.map(<[u8]>::to_vec)))
+                .collect();
+            let key = record.key().map(<[u8]>::to_vec);
+            let value = record.value().map(<[u8]>::to_vec);
+            let timestamp = record.timestamp().map_or(-1, |t| t.millis());
+            seen.lock().unwrap().insert(record.offset(), (key, value, headers, timestamp));
+            std::future::ready(())
+        }
+    };
+    let builder = builder(broker, "content").until_end(true).max_bytes(1_024);
+    let recorder = Recorder::new();
+    Running::start(builder, &recorder.member("a"), handler).join().unwrap();
+    let seen = seen.lock().unwrap();
+    let bytes = |text: &str| Some(text.as_bytes().to_vec());
+    assert_eq!(seen.len(), 7);
+    assert_eq!((&seen[&0].0, &seen[&0].1), (&bytes("k"), &bytes("v")));
+    assert_eq!((&seen[&1].0, &seen[&1].1), (&bytes(""), &bytes("")));
+    assert_eq!((&seen[&2].0, &seen[&2].1), (&None, &bytes("no key")));
+    assert_eq!((&seen[&3].0, &seen[&3].1), (&bytes("tombstone"), &None));
+    assert_eq!((&seen[&4].0, &seen[&4].3), (&Some(vec![0xff, 0]), &1_234));
+    let headers: Vec<_> = seen[&5].2.iter().map(|(n, v)| (n.as_str(), v.clone())).collect();
+    assert_eq!(
+        headers,
+        [
+            ("twice", bytes("1")),
+            ("twice", Some(vec![0xff, 0])),
+            ("null", None),
+            ("empty", bytes("")),
+        ]
+    );
+    assert_eq!(seen[&6].1.as_ref(), Some(&large), "above the byte budget, and alone");
+}
+
+#[test]
+fn finished_ranges_are_committed_and_skipped_after_a_restart() {
+    let (broker, written) = filled("ranges", 1, 200);
+    let recorder = Recorder::new();
+    // The first record hangs; what other keys have behind it finishes.
+    let held = |record: Record| async move {
+        if record.offset() == 0 {
+            std::future::pending::<()>().await;
+        }
+    };
+    let builder = || {
+        builder(broker, "ranges")
+            .ordering(tidegate::Ordering::None)
+            .shutdown_timeout(Duration::from_secs(2))
+    };
+    let running = Running::start(builder(), &recorder.member("a"), held);
+    running.wait_done(199);
+    let read = || offsets::committed(&broker.properties(), "ranges", "ranges");
+    let at_zero = || {
+        let commits = read();
+        let Some(commit) = commits.get(&("ranges".to_owned(), 0)) else { return false };
+        let Ok(metadata) = Metadata::decode(&commit.metadata, Offset(commit.offset)) else {
+            return false;
+        };
+        let ranges: Vec<_> = metadata.finished.iter().map(|r| (r.start.0, r.end.0)).collect();
+        commit.offset == 0 && ranges == [(1, 200)]
+    };
+    wait_for("the ranges in the commit", at_zero);
+    let summary = running.stop();
+    assert_eq!(summary.unfinished, 1);
+
+    let again = Running::start(builder().until_end(true), &recorder.member("b"), nothing);
+    let summary = again.join().unwrap();
+    assert_eq!(summary.finished(), 1, "the others were finished");
+    assert_eq!(summary.counters.already_finished, 199);
+    let judge = Judge::expecting_written(&written).ordering(Order::None);
+    judge.check(&recorder.history()).assert_ok();
+    assert_eq!(committed(broker, "ranges"), 200);
+}
+
+#[test]
+fn a_key_that_fails_waits_and_others_flow() {
+    let (broker, written) = filled("failing-key", 4, 2_000);
+    let recorder = Recorder::new();
+    let failing = written[100].key_hash;
+    let handler = move |record: Record| async move {
+        let hash = record.key().map(tidegate_testkit::history::key_hash);
+        match hash == failing && record.attempt() < 3 {
+            true => Err("not yet"),
+            false => Ok(()),
+        }
+    };
+    let builder = builder(broker, "failing-key").backoff(quick()).until_end(true);
+    let summary = Running::start(builder, &recorder.member("a"), handler).join().unwrap();
+    assert_eq!(summary.finished(), 2_000);
+    assert!(summary.counters.failed > 0);
+    let judge = Judge::expecting_written(&written).ordering(Order::Key);
+    judge.check(&recorder.history()).assert_ok();
+}
+
+#[test]
+fn a_panic_and_a_hang_are_failed_attempts() {
+    let (broker, written) = filled("panic-hang", 2, 500);
+    let recorder = Recorder::new();
+    let handler = |record: Record| async move {
+        if record.attempt() == 1 && record.offset() % 50 == 10 {
+            panic!("planted");
+        }
+        if record.attempt() == 1 && record.offset() % 50 == 20 {
+            std::future::pending::<()>().await;
+        }
+    };
+    let builder = builder(broker, "panic-hang")
+        .handler_timeout(Duration::from_millis(200))
+        .backoff(quick())
+        .until_end(true);
+    let summary = Running::start(builder, &recorder.member("a"), handler).join().unwrap();
+    assert_eq!(summary.finished(), 500);
+    assert!(summary.panics > 0 && summary.counters.timed_out > 0, "{summary:?}");
+    let judge = Judge::expecting_written(&written).ordering(Order::Key);
+    judge.check(&recorder.history()).assert_ok();
+}
+
+#[test]
+fn after_the_last_attempt_the_partition_stops_or_the_record_is_skipped() {
+    let (broker, written) = filled("last-attempt", 3, 900);
+    let poison = written.iter().find(|w| w.partition == 1 && w.offset == 50).unwrap().key_hash;
+    let handler = move |record: Record| async move {
+        let hash = record.key().map(tidegate_testkit::history::key_hash);
+        if hash == poison && record.partition() == 1 { Err("poison") } else { Ok(()) }
+    };
+    let base = |group: &str| {
+        builder(broker, "last-attempt")
+            .group(group)
+            .max_attempts(2)
+            .backoff(quick())
+            .until_end(true)
+    };
+    let recorder = Recorder::new();
+    let stopping = Running::start(base("last-stop"), &recorder.member("a"), handler);
+    let summary = stopping.join().unwrap();
+    let [stopped] = &summary.stopped[..] else { panic!("{summary}") };
+    assert_eq!(stopped.partition.partition, 1);
+    let at = stopped.offset.unwrap().0;
+    let commits = offsets::committed(&broker.properties(), "last-stop", "last-attempt");
+    assert!(commits[&("last-attempt".to_owned(), 1)].offset <= at, "not behind the poison");
+    for partition in [0, 2] {
+        let end = written.iter().filter(|w| w.partition == partition).count() as i64;
+        assert_eq!(commits[&("last-attempt".to_owned(), partition)].offset, end);
+    }
+
+    let skipping = base("last-skip").after_last_attempt(AfterLastAttempt::Skip);
+    let summary = Running::start(skipping, &recorder.member("b"), handler).join().unwrap();
+    assert!(summary.counters.given_up > 0);
+    assert_eq!(summary.finished(), 900);
+}
+
+#[test]
+fn overload_costs_no_attempt() {
+    let (broker, _) = filled("overload", 1, 20);
+    let answers = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&answers);
+    let handler = move |_: Record| {
+        let overloaded = counted.fetch_add(1, Ordering::SeqCst) < 100;
+        let retry_after = Some(Duration::from_millis(2));
+        std::future::ready(match overloaded {
+            true => Outcome::overloaded(retry_after, "busy"),
+            false => Outcome::Done,
         })
-        .await
-        .unwrap();
-    assert_eq!(summary.finished(), 20_000);
-    assert_eq!(seen.load(Ordering::SeqCst), 20_000);
-    assert!(peak.load(Ordering::SeqCst) <= 10);
-    let committed = tokio::task::spawn_blocking(|| {
-        offsets::committed_sum(&broker.properties(), "simple", "simple")
-    });
-    assert_eq!(committed.await.unwrap(), 20_000);
+    };
+    let builder = builder(broker, "overload").max_attempts(1).max_in_flight(4).until_end(true);
+    let recorder = Recorder::new();
+    let summary = Running::start(builder, &recorder.member("a"), handler).join().unwrap();
+    assert_eq!((summary.finished(), summary.counters.failed), (20, 0));
+}
+
+#[test]
+fn compacted_and_transactional_topics_reach_their_end() {
+    let broker = Broker::shared();
+    let name = "transactional";
+    broker.admin().create_topic(NewTopic::new(name).partitions(1));
+    let some = |n: usize| (0..n).map(|i| NewRecord::to(0).key(format!("k{i}")).value("x"));
+    use produce::End;
+    let sent = produce::send_in_transaction(&broker.properties(), name, some(10), End::Commit);
+    let _ = produce::send_in_transaction(&broker.properties(), name, some(10), End::Abort);
+    let recorder = Recorder::new();
+    let running =
+        Running::start(builder(broker, name).until_end(true), &recorder.member("a"), nothing);
+    assert_eq!(running.join().unwrap().finished(), 10, "aborted records are not seen");
+    let end = offsets::watermarks(&broker.properties(), name)[&(name.to_owned(), 0)].end;
+    assert_eq!((committed(broker, name), end), (22, 22), "markers are passed over");
+    Judge::expecting_written(&sent).check(&recorder.history()).assert_ok();
+
+    let name = "compacted";
+    let topic = NewTopic::new(name).partitions(1).compacted();
+    broker
+        .admin()
+        .create_topic(topic.config("segment.ms", 200).config("min.cleanable.dirty.ratio", "0.01"));
+    for round in 0..3 {
+        let _ = produce::send(&broker.properties(), name, some(50));
+        std::thread::sleep(Duration::from_millis(300));
+        if round == 2 {
+            let _ = produce::send(&broker.properties(), name, some(1));
+        }
+    }
+    let compacted = || {
+        use tidegate_testkit::kafka::{Isolation, read_topic};
+        read_topic(&broker.properties(), name, Isolation::Committed).len() < 151
+    };
+    wait_for("compaction", compacted);
+    let recorder = Recorder::new();
+    let running =
+        Running::start(builder(broker, name).until_end(true), &recorder.member("a"), nothing);
+    let summary = running.join().unwrap();
+    assert!(summary.finished() < 151);
+    assert_eq!(committed(broker, name), 151);
+}
+
+#[test]
+fn where_a_new_group_begins() {
+    let (broker, _) = filled("begin", 1, 0);
+    // Not too old, or retention takes them.
+    let base = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64 - 60_000;
+    let at = |second: i64| NewRecord::to(0).value("x").timestamp(base + second * 1_000);
+    let _ = produce::send(&broker.properties(), "begin", (1..=10).map(at));
+    let recorder = Recorder::new();
+    let run = |group: &str, from| {
+        let builder = builder(broker, "begin").group(group).from(from).until_end(true);
+        Running::start(builder, &recorder.member(group), nothing).join().unwrap().finished()
+    };
+    assert_eq!(run("begin-earliest", StartFrom::Earliest), 10);
+    assert_eq!(run("begin-time", StartFrom::Timestamp(base + 6_500)), 4);
+    assert_eq!(run("begin-future", StartFrom::Timestamp(base + 99_000)), 0);
+    assert_eq!(run("begin-latest", StartFrom::Latest), 0);
+    // The start was committed, so that a restart goes on from it.
+    let _ = produce::send(&broker.properties(), "begin", [at(11)]);
+    assert_eq!(run("begin-latest", StartFrom::Latest), 1);
+}
+
+#[test]
+fn an_offset_below_the_log_start_is_never_reset_silently() {
+    let name = "gap";
+    let (broker, _) = filled(name, 1, 100);
+    let recorder = Recorder::new();
+    let take = builder(broker, name).max_records(10);
+    Running::start(take, &recorder.member("a"), nothing).join().unwrap();
+    assert_eq!(committed(broker, name), 10);
+    broker.admin().delete_records(name, 0, 50);
+
+    let stop = builder(broker, name).until_end(true);
+    let summary = Running::start(stop, &recorder.member("b"), nothing).join().unwrap();
+    let [stopped] = &summary.stopped[..] else { panic!("{summary}") };
+    for part in ["gap/0", "10", "50", "100"] {
+        assert!(stopped.reason.contains(part), "{part}: {}", stopped.reason);
+    }
+    assert_eq!((summary.finished(), committed(broker, name)), (0, 10));
+
+    let go_on = builder(broker, name).on_gap(OnGap::Earliest).until_end(true);
+    let running = Running::start(go_on, &recorder.member("c"), nothing);
+    running.wait_told("not in the log");
+    assert_eq!(running.join().unwrap().finished(), 50);
+    assert_eq!(committed(broker, name), 100);
+}
+
+#[test]
+fn a_recreated_topic_is_not_read_from_the_old_offset() {
+    let name = "recreated";
+    let (broker, _) = filled(name, 1, 100);
+    let recorder = Recorder::new();
+    let fast =
+        |builder: tidegate::Builder| builder.property("topic.metadata.refresh.interval.ms", "500");
+    let running = Running::start(fast(builder(broker, name)), &recorder.member("a"), nothing);
+    running.wait_done(100);
+    broker.admin().delete_topic(name);
+    running.wait_told("does not exist");
+    broker.admin().create_topic(NewTopic::new(name).partitions(1));
+    let sent = broker.fill(&Fill::new(name).records(40).keys(5));
+    running.wait_done(140);
+    running.stop();
+    assert_eq!(committed(broker, name), 40);
+    assert_eq!(sent.len(), 40);
+}
+
+#[test]
+fn partitions_that_are_added_are_consumed() {
+    let name = "growing";
+    let (broker, first) = filled(name, 1, 100);
+    let recorder = Recorder::new();
+    let grow = builder(broker, name).property("topic.metadata.refresh.interval.ms", "500");
+    let running = Running::start(grow, &recorder.member("a"), nothing);
+    running.wait_done(100);
+    broker.admin().create_partitions(name, 4);
+    let more = broker.fill(&Fill::new(name).records(400).keys(0).round_robin(4).first(100));
+    running.wait_done(500);
+    running.stop();
+    let written: Vec<_> = first.into_iter().chain(more).collect();
+    Judge::expecting_written(&written).check(&recorder.history()).assert_ok();
+    assert_eq!(committed(broker, name), 500);
+}
+
+#[test]
+fn a_regular_expression_finds_topics() {
+    let (broker, _) = filled("pattern-a", 1, 10);
+    filled("pattern-b", 2, 10);
+    let recorder = Recorder::new();
+    let found = tidegate::Consumer::builder()
+        .brokers(broker.bootstrap())
+        .group("pattern")
+        .topic("^pattern-[ab]$")
+        .until_end(true);
+    assert_eq!(
+        Running::start(found, &recorder.member("a"), nothing).join().unwrap().finished(),
+        20
+    );
+}
+
+#[test]
+fn two_members_join_and_leave_without_loss_or_repeat() {
+    for (name, protocol) in [("members-classic", "classic"), ("members-consumer", "consumer")] {
+        let (broker, written) = filled(name, 8, 12_000);
+        let recorder = Recorder::new();
+        let member = |life: &str| {
+            let mut builder =
+                builder(broker, name).max_in_flight(20).property("group.protocol", protocol);
+            if protocol == "classic" {
+                builder = builder.property("heartbeat.interval.ms", "300");
+            }
+            Running::start(builder, &recorder.member(life), |_: Record| async {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            })
+        };
+        let a = member("a");
+        a.wait_done(200);
+        let b = member("b");
+        b.wait_done(200);
+        a.stop();
+        let c = member("c");
+        c.wait_done(200);
+        wait_for("everything to be committed", || committed(broker, name) == 12_000);
+        b.stop();
+        c.stop();
+        Judge::expecting_written(&written)
+            .ordering(Order::Key)
+            .limit(20)
+            .max_repeats(0)
+            .check(&recorder.history())
+            .assert_ok();
+    }
+}
+
+#[test]
+fn a_handler_in_flight_is_finished_before_its_partition_goes() {
+    let name = "drain";
+    let (broker, written) = filled(name, 2, 20);
+    let recorder = Recorder::new();
+    let slow = |_: Record| tokio::time::sleep(Duration::from_millis(1_500));
+    let one = || builder(broker, name).max_in_flight(4);
+    let a = Running::start(one(), &recorder.member("a"), slow);
+    wait_for("a start", || a.monitor.snapshot().engine.in_flight > 0);
+    let b = Running::start(one(), &recorder.member("b"), slow);
+    wait_for("everything to be committed", || committed(broker, name) == 20);
+    a.stop();
+    b.stop();
+    let judge = Judge::expecting_written(&written).ordering(Order::Key).max_repeats(0);
+    judge.check(&recorder.history()).assert_ok();
+}
+
+#[test]
+fn static_membership_survives_a_restart() {
+    let name = "static";
+    let (broker, written) = filled(name, 4, 400);
+    let recorder = Recorder::new();
+    let member = |id: &str| builder(broker, name).group_instance_id(id).max_in_flight(5);
+    let a = Running::start(member("one"), &recorder.member("a"), some);
+    a.wait_done(50);
+    a.stop();
+    let b = Running::start(member("one"), &recorder.member("b"), some);
+    wait_for("everything to be committed", || committed(broker, name) == 400);
+    b.stop();
+    let judge = Judge::expecting_written(&written).ordering(Order::Key).max_repeats(0);
+    judge.check(&recorder.history()).assert_ok();
+}
+
+#[test]
+fn a_group_with_eager_members_is_explained() {
+    let name = "eager";
+    let (broker, _) = filled(name, 2, 100);
+    let recorder = Recorder::new();
+    let eager = builder(broker, name).property("partition.assignment.strategy", "range");
+    let a = Running::start(eager, &recorder.member("a"), nothing);
+    a.wait_done(100);
+    let b = Running::start(builder(broker, name), &recorder.member("b"), nothing);
+    let refused = b.join().unwrap_err().to_string();
+    for words in [name, "cooperative-sticky", "range"] {
+        assert!(refused.contains(words), "{words}: {refused}");
+    }
+    a.stop();
+}
+
+#[test]
+fn an_unknown_topic_is_named() {
+    let broker = Broker::shared();
+    let recorder = Recorder::new();
+    let missing = builder(broker, "no-such-topic");
+    let running = Running::start(missing.clone(), &recorder.member("a"), nothing);
+    running.wait_told("topic no-such-topic does not exist");
+    running.stop();
+    let failed = Running::start(missing.fail_fast(true), &recorder.member("b"), nothing).join();
+    assert!(failed.unwrap_err().to_string().contains("no-such-topic"));
 }

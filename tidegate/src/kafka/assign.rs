@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use rdkafka::error::RDKafkaErrorCode as Code;
-use tidegate_engine::Offset;
+use tidegate_engine::{Metadata, Offset};
 use tidegate_runtime::TopicPartition;
 
 use super::native::{AdminAnswer, Answer, NativeClient, OffsetPoint};
@@ -43,6 +43,8 @@ pub(crate) struct Beginning {
     pub(crate) start: Offset,
     pub(crate) incarnation: u64,
     pub(crate) end: Option<Offset>,
+    /// A commit that was not used, because it speaks of an earlier topic of this name.
+    pub(crate) of_earlier_topic: Option<Offset>,
 }
 
 impl Beginning {
@@ -119,9 +121,15 @@ impl Lookup {
             self.ends = Asked::Waiting(request);
             client.ask_offsets(request, &self.names, NativeClient::LOG_END, read_committed);
         }
-        if let (Asked::Known(committed), Asked::Wanted) = (&self.committed, &self.starts) {
-            let new: Vec<_> =
-                self.names.iter().filter(|name| !committed.contains_key(name)).cloned().collect();
+        let Asked::Wanted = self.starts else { return };
+        if let (Asked::Known(committed), Asked::Known(incarnations)) =
+            (&self.committed, &self.incarnations)
+        {
+            let begins = |name: &&TopicPartition| match committed.get(name) {
+                Some(commit) => of_earlier_topic(commit, incarnations),
+                None => true,
+            };
+            let new: Vec<_> = self.names.iter().filter(begins).cloned().collect();
             if new.is_empty() {
                 self.starts = Asked::Known(HashMap::new());
                 return;
@@ -183,7 +191,10 @@ impl Lookup {
             return None;
         };
         let beginning = |name: &TopicPartition| {
-            let commit = committed.get(name);
+            let (earlier, commit) = match committed.get(name) {
+                Some(commit) if of_earlier_topic(commit, incarnations) => (Some(commit), None),
+                commit => (None, commit),
+            };
             let found = starts.get(name).copied().filter(|start| *start >= 0);
             let start = commit.map(|c| c.offset).or(found).or_else(|| ends.get(name).copied());
             Beginning {
@@ -194,10 +205,20 @@ impl Lookup {
                 start: Offset(start.unwrap_or(0)),
                 incarnation: incarnations.get(&*name.topic).copied().unwrap_or(0),
                 end: ends.get(name).copied().map(Offset),
+                of_earlier_topic: earlier.map(|commit| Offset(commit.offset)),
             }
         };
         Some(self.names.iter().map(beginning).collect())
     }
+}
+
+/// Whether a commit names another incarnation of its topic: the topic was deleted and created
+/// again since. Offsets of the old one mean nothing in the new one.
+fn of_earlier_topic(commit: &Answer, incarnations: &HashMap<String, u64>) -> bool {
+    let now = incarnations.get(&*commit.partition.topic).copied().unwrap_or(0);
+    let then = Metadata::decode(&commit.metadata, Offset(commit.offset))
+        .map_or(0, |metadata| metadata.incarnation);
+    now != 0 && then != 0 && now != then
 }
 
 fn valid(answers: Vec<Answer>) -> Result<impl Iterator<Item = Answer>, (Code, String)> {

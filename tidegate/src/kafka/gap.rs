@@ -2,10 +2,11 @@
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tidegate_engine::{Offset, PartitionId};
-use tidegate_runtime::{SourceError, SourceEvent};
+use tidegate_runtime::{SourceError, SourceEvent, TopicPartition};
 
 use super::assign::Beginning;
-use super::native::{AdminAnswer, NativeClient};
+use super::native::{AdminAnswer, NativeClient, OffsetPoint};
+use super::read::Reader;
 use super::settings::OnGap;
 use super::source::KafkaSource;
 use super::trouble;
@@ -104,16 +105,11 @@ impl KafkaSource {
             "{name}: offset {offset} is not in the log, which has {log_start} to {log_end}; going \
              on at {to}, as on-gap says"
         );
-        if to >= reader.position() {
+        let forward = to >= reader.position();
+        self.tell(SourceEvent::Trouble(SourceError::Other(text)));
+        if forward {
             self.gaps.remove(index);
-            reader.moved_to(to);
-            let sought = self.client.as_ref().map(|client| client.seek(&name, to.0));
-            if let Some(Err(error)) = sought {
-                let text = format!("{name}: the client could not go to offset {to}: {error}");
-                let error = SourceError::Other(text);
-                return self.tell(SourceEvent::PartitionFailed { partition, error });
-            }
-            return self.tell(SourceEvent::Trouble(SourceError::Other(text)));
+            return self.restart(partition, &name, to);
         }
         // Offsets only grow within one assignment, so a step back is a new one.
         self.gaps[index].again = Some(Beginning {
@@ -124,21 +120,39 @@ impl KafkaSource {
             start: to,
             incarnation: 0,
             end: self.settings.until_end.then_some(log_end),
+            of_earlier_topic: None,
         });
-        self.tell(SourceEvent::Trouble(SourceError::Other(text)));
         self.tell(SourceEvent::Lost(vec![partition]));
+    }
+
+    /// Goes on with an assigned partition at another offset. (A seek is refused by the client for
+    /// a partition whose offset was not in the log.)
+    fn restart(&mut self, id: PartitionId, name: &TopicPartition, to: Offset) {
+        self.readers[id.index()] = None;
+        let (Some(client), Some(waker)) = (&self.client, self.waker()) else { return };
+        let start = OffsetPoint { partition: name, offset: to.0, leader_epoch: -1, metadata: "" };
+        let restarted = client
+            .unassign_one(name)
+            .map(|()| client.split(name, waker))
+            .and_then(|queue| client.assign_more(&[start]).map(|()| queue));
+        match restarted {
+            Ok(Some(queue)) => {
+                self.readers[id.index()] = Some(Reader::new(name.clone(), queue, to));
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let text = format!("{name}: going on at offset {to}: {error}");
+                let error = SourceError::Other(text);
+                self.tell(SourceEvent::PartitionFailed { partition: id, error });
+            }
+        }
     }
 
     /// The runtime let go of a partition; if that was for a step back, it begins again.
     pub(super) fn restart_released(&mut self, id: PartitionId) {
         let Some(index) = self.gaps.iter().position(|gap| gap.partition == id) else { return };
         let Some(again) = self.gaps.remove(index).again else { return };
-        if let Some(client) = &self.client {
-            if let Err(error) = client.unassign(std::iter::once(&again.name)) {
-                let text = format!("{}: starting again at {}: {error}", again.name, again.start);
-                self.trouble(SourceError::Other(text));
-            }
-            self.finish_assign(vec![again]);
-        }
+        self.restart(id, &again.name, again.start);
+        self.tell_assigned(id, again);
     }
 }

@@ -16,6 +16,10 @@ pub(crate) struct Reader {
     queue: PartitionQueue,
     /// The next offset to read.
     position: Offset,
+    /// The highest offset that an error or an end-of-partition message named. librdkafka counts
+    /// such a message as a record that was read, so that until a record from there has come, its
+    /// position is one too far: committing it would lose that record.
+    doubtful: Offset,
     /// Bytes of a record, as they were lately; 0 before the first one.
     typical_bytes: u64,
     /// Nothing is read while it is found out where to go on after a gap, or it is decided not to.
@@ -36,7 +40,7 @@ enum Stopped {
 
 impl Reader {
     pub(super) fn new(name: TopicPartition, queue: PartitionQueue, position: Offset) -> Self {
-        Self { name, queue, position, typical_bytes: 0, halted: false }
+        Self { name, queue, position, doubtful: Offset(-1), typical_bytes: 0, halted: false }
     }
 
     pub(super) fn name(&self) -> &TopicPartition {
@@ -49,13 +53,6 @@ impl Reader {
 
     pub(super) fn may_have_records(&self) -> bool {
         !self.halted && self.queue.may_have_messages()
-    }
-
-    /// Goes on at another offset; what waits from before is dropped.
-    pub(super) fn moved_to(&mut self, offset: Offset) {
-        self.queue.clear();
-        self.position = self.position.max(offset);
-        self.halted = false;
     }
 
     /// Takes from the client as many messages as probably fit. Sizes are not known before
@@ -79,6 +76,7 @@ impl Reader {
             let Some(message) = self.queue.front() else { break Stopped::No };
             if let Some((code, text)) = message.error() {
                 let offset = message.offset();
+                self.doubtful = self.doubtful.max(offset);
                 self.queue.pop();
                 match code {
                     Code::PartitionEOF => {
@@ -108,7 +106,8 @@ impl Reader {
             let batch = builder.get_or_insert_with(|| {
                 let mut builder = BatchBuilder::new(self.name.clone());
                 let waiting = self.queue.len();
-                builder.reserve(waiting, (waiting * size as usize).clamp(size as usize, 64 << 10));
+                let (size, most) = (size as usize, 64 << 10);
+                builder.reserve(waiting, (waiting * size).min(most).max(size));
                 builder
             });
             batch.push(message.parts(), message.headers());
@@ -154,7 +153,7 @@ impl KafkaSource {
         let stopped = reader.take(capacity, out);
         // When the client's queue is empty, its position may be further on than the last record:
         // transaction markers yield none.
-        if !more && reader.queue.front().is_none() {
+        if !more && reader.queue.front().is_none() && reader.position > reader.doubtful {
             let position = self.client.as_ref().and_then(|c| c.position(&reader.name));
             reader.position = reader.position.max(position.map_or(reader.position, Offset));
         }

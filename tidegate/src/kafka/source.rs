@@ -99,6 +99,10 @@ impl KafkaSource {
         self.readers.get(id.index())?.as_ref()
     }
 
+    pub(super) fn waker(&self) -> Option<SourceWaker> {
+        self.waker.clone()
+    }
+
     /// Asks to be looked at again after a while.
     fn wake_after(&self, delay: Duration) {
         if let Some(waker) = self.waker.clone() {
@@ -193,7 +197,7 @@ impl KafkaSource {
     }
 
     /// Splits the queues, acknowledges, and only then tells the runtime.
-    pub(super) fn finish_assign(&mut self, beginnings: Vec<Beginning>) {
+    fn finish_assign(&mut self, beginnings: Vec<Beginning>) {
         let (Some(client), Some(waker)) = (&self.client, &self.waker) else { return };
         let mut queues = Vec::with_capacity(beginnings.len());
         for beginning in &beginnings {
@@ -217,16 +221,22 @@ impl KafkaSource {
             };
             self.readers[id.index()] =
                 Some(Reader::new(beginning.name.clone(), queue, beginning.start));
-            self.tell(SourceEvent::Assigned(Assignment {
-                id,
-                name: beginning.name,
-                committed: beginning.committed,
-                metadata: beginning.metadata,
-                incarnation: beginning.incarnation,
-                end: beginning.end,
-            }));
+            if let Some(offset) = beginning.of_earlier_topic {
+                let Beginning { name, start, .. } = &beginning;
+                self.tell(SourceEvent::Trouble(SourceError::Other(format!(
+                    "{name}: the committed offset {offset} is of an earlier topic of this name, \
+                     which was deleted; beginning at {start}"
+                ))));
+            }
+            self.tell_assigned(id, beginning);
         }
         self.tell(SourceEvent::Settled);
+    }
+
+    pub(super) fn tell_assigned(&mut self, id: PartitionId, beginning: Beginning) {
+        let Beginning { name, committed, metadata, incarnation, end, .. } = beginning;
+        let assignment = Assignment { id, name, committed, metadata, incarnation, end };
+        self.tell(SourceEvent::Assigned(assignment));
     }
 
     fn begin_revoke(&mut self, names: Vec<TopicPartition>) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka_sys as sys;
@@ -122,6 +122,18 @@ impl NativeClient {
         self.consumer.incremental_unassign(&list)
     }
 
+    /// Adds partitions to the assignment, outside of a rebalance.
+    pub(crate) fn assign_more(&self, points: &[OffsetPoint<'_>]) -> KafkaResult<()> {
+        self.consumer.incremental_assign(&to_list(points)?)
+    }
+
+    /// Takes a partition out of the assignment, outside of a rebalance.
+    pub(crate) fn unassign_one(&self, name: &TopicPartition) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(&name.topic, name.partition);
+        self.consumer.incremental_unassign(&list)
+    }
+
     /// Begins to commit; the answer is an event.
     pub(crate) fn commit(&self, points: &[OffsetPoint<'_>]) -> KafkaResult<()> {
         let list = to_list(points)?;
@@ -133,23 +145,6 @@ impl NativeClient {
         match error {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
             error => Err(KafkaError::ConsumerCommit(error.into())),
-        }
-    }
-
-    /// Begins to move a partition that is assigned to another offset.
-    pub(crate) fn seek(&self, partition: &TopicPartition, offset: i64) -> KafkaResult<()> {
-        let point = OffsetPoint { partition, offset, leader_epoch: -1, metadata: "" };
-        let list = to_list(&[point])?;
-        // SAFETY: the list is only read during the call (a timeout of 0 makes it asynchronous);
-        // a returned error is ours to destroy.
-        unsafe {
-            let error = sys::rd_kafka_seek_partitions(self.raw(), list.ptr(), 0);
-            if error.is_null() {
-                return Ok(());
-            }
-            let code: RDKafkaErrorCode = sys::rd_kafka_error_code(error).into();
-            sys::rd_kafka_error_destroy(error);
-            Err(KafkaError::Seek(code.to_string()))
         }
     }
 

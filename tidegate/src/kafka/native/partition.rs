@@ -116,12 +116,6 @@ impl PartitionQueue {
     pub(crate) fn pop(&mut self) -> Option<Message> {
         self.messages.pop_front()
     }
-
-    /// Drops what waits: the partition was moved to another offset.
-    pub(crate) fn clear(&mut self) {
-        self.messages.clear();
-        self.bell.rung.store(true, Ordering::Relaxed);
-    }
 }
 
 impl Drop for PartitionQueue {
