@@ -80,8 +80,9 @@ pub struct Config {
     /// A record in flight for longer, or a partition whose committed offset does not move for
     /// longer though it has unfinished records, is reported. 1 ms to 24 h; 60 s by default.
     pub stuck_after: Duration,
-    /// When no commit has succeeded for this long though there is something to commit, admission
-    /// stops until one does, so that a broker that is gone cannot pile up repeats. 100 ms to 1 h;
+    /// When no commit of a partition has succeeded for this long though there is something to
+    /// commit, nothing more of it is admitted or started until one does, so that a broker that is
+    /// gone, or a member that was expelled and does not know it, cannot pile up repeats. 100 ms to 1 h;
     /// 3 s by default.
     pub commit_stall: Duration,
     /// Seeds the key hasher and the jitter.

@@ -46,6 +46,8 @@ use crate::{
 /// - Of one lane (a key, or a partition) one record runs at a time, in offset order, retries
 ///   included.
 /// - The commit point of a partition is its first unfinished offset and never moves back.
+/// - While no commit of a partition succeeds for `commit_stall`, nothing of it is admitted or
+///   started: what runs then would only run again.
 /// - A record that was admitted is finished, or stays unfinished for the partition's next owner.
 ///
 /// # Payload
@@ -84,6 +86,7 @@ pub struct Engine<P> {
     jitter: Jitter,
     actions: VecDeque<Action>,
     next_watch: Instant,
+    next_stall_check: Instant,
     counters: Counters,
 }
 
@@ -118,6 +121,7 @@ impl<P: Clone> Engine<P> {
             jitter: Jitter::new(config.seed),
             actions: VecDeque::new(),
             next_watch: now + config.stuck_after,
+            next_stall_check: now + config.commit_stall,
             counters: Counters::default(),
             config,
         })
@@ -241,6 +245,10 @@ impl<P: Clone> Engine<P> {
         let id = entry.partition;
         let Some(Some(partition)) = self.partitions.get_mut(id.index()) else { return };
         partition.ready.push_back::<P, Turn>(&mut self.slab, slot);
+        partition.ready_count += 1;
+        if partition.stalled {
+            return;
+        }
         self.ready += 1;
         if !partition.in_ring {
             partition.in_ring = true;

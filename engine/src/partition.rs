@@ -26,6 +26,10 @@ pub(crate) struct Partition {
     pub(crate) ready: List,
     /// Whether the ring of partitions with ready records has it.
     pub(crate) in_ring: bool,
+    /// How many are ready.
+    pub(crate) ready_count: u32,
+    /// No commit has succeeded for too long: nothing of it starts until one does.
+    pub(crate) stalled: bool,
     pub(crate) unfinished: u32,
     /// Waiting, ready or backing off: admitted and not in flight.
     pub(crate) queued: u32,
@@ -63,6 +67,8 @@ impl Partition {
             track: List::EMPTY,
             ready: List::EMPTY,
             in_ring: false,
+            ready_count: 0,
+            stalled: false,
             unfinished: 0,
             queued: 0,
             in_flight: 0,

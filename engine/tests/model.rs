@@ -30,6 +30,10 @@ struct Assigned {
     finished: BTreeSet<i64>,
     draining: bool,
     stopped: bool,
+    /// There has been something to commit since then.
+    uncommitted_since: Option<Instant>,
+    /// The engine was told the time when that was too long ago.
+    stalled: bool,
 }
 
 struct Member {
@@ -119,6 +123,8 @@ impl World {
                 finished,
                 draining: false,
                 stopped: false,
+                uncommitted_since: None,
+                stalled: false,
             },
         );
     }
@@ -206,6 +212,7 @@ impl World {
             assert!((m.running.len() as u32) < m.limit, "a start above the limit");
             let assigned = m.assigned.get(&p).expect("dispatched while assigned");
             assert!(!assigned.draining && !assigned.stopped, "a start while draining");
+            assert!(!assigned.stalled, "a start while no commit succeeds");
             assert!(assigned.held.contains(&offset), "{p}/{offset} is not held");
             assert!(!assigned.finished.contains(&offset), "{p}/{offset} was finished");
             for (q, other, _) in m.running.values() {
@@ -240,6 +247,7 @@ impl World {
             Verdict::Finished | Verdict::GivenUp { .. } => {
                 assigned.held.remove(&offset);
                 assigned.finished.insert(offset);
+                assigned.uncommitted_since.get_or_insert(self.now);
                 m.own.insert((p, offset));
                 self.done.insert((p, offset));
             }
@@ -289,8 +297,11 @@ impl World {
             if accept {
                 self.committed[p] = Some((point.offset.0, point.metadata));
             }
-            let engine = &mut self.members[member].engine;
-            engine.handle_committed(point.partition, point.offset, accept, self.now);
+            let m = &mut self.members[member];
+            m.engine.handle_committed(point.partition, point.offset, accept, self.now);
+            if accept && let Some(assigned) = m.assigned.get_mut(&p) {
+                (assigned.uncommitted_since, assigned.stalled) = (None, false);
+            }
         }
     }
 
@@ -328,7 +339,7 @@ impl World {
             20 if b % 4 == 0 => self.end_assignment(member, p),
             21 => {
                 self.now = self.now + Duration::from_millis(u64::from(b) * 4);
-                self.members[member].engine.handle_timeout(self.now);
+                self.timeout(member);
             }
             22 => {
                 let limit = 1 + u32::from(b) % self.config.max_in_flight;
@@ -346,6 +357,17 @@ impl World {
         }
     }
 
+    fn timeout(&mut self, member: usize) {
+        let m = &mut self.members[member];
+        m.engine.handle_timeout(self.now);
+        // The engine looks four times in a stall.
+        let limit = self.config.commit_stall + self.config.commit_stall / 4;
+        for assigned in m.assigned.values_mut() {
+            let since = assigned.uncommitted_since.map(|s| self.now.saturating_since(s));
+            assigned.stalled |= since.is_some_and(|since| since > limit);
+        }
+    }
+
     /// Faults stop: everything must finish and be committed.
     fn finish(&mut self) {
         for partition in 0..PARTITIONS {
@@ -360,7 +382,7 @@ impl World {
         for _ in 0..20_000 {
             self.now = self.now + Duration::from_secs(1);
             for member in 0..2 {
-                self.members[member].engine.handle_timeout(self.now);
+                self.timeout(member);
                 for partition in 0..PARTITIONS {
                     self.read(member, partition, 100);
                 }
@@ -414,6 +436,7 @@ fn configs() -> impl Strategy<Value = Config> {
                 max_bytes,
                 max_window,
                 max_attempts,
+                commit_stall: Duration::from_millis(300),
                 ..Config::default()
             }
         },

@@ -134,7 +134,7 @@ impl Builder {
         self
     }
 
-    /// When no commit succeeds for so long, nothing more is read until one does. 100 ms to 1 h;
+    /// When no commit succeeds for so long, nothing more is read or started until one does. 100 ms to 1 h;
     /// 3 s by default.
     pub fn commit_stall(mut self, after: Duration) -> Self {
         self.settings.engine.commit_stall = after;

@@ -194,7 +194,12 @@ impl<P: Clone> Engine<P> {
             }
             slot = next;
         }
+        let ready = match partition.stalled {
+            true => 0,
+            false => ready,
+        };
         partition.ready = List::EMPTY;
+        partition.ready_count = 0;
         partition.queued -= queued;
         partition.bytes -= bytes;
         self.queued -= queued;

@@ -56,6 +56,26 @@ impl<P: Clone> Engine<P> {
         partition.committed_changes = sent.changes;
         partition.committed_finished = sent.finished;
         partition.uncommitted_since = partition.has_uncommitted().then_some(now);
+        if core::mem::take(&mut partition.stalled) {
+            let ready = partition.ready_count;
+            let joins = ready > 0 && !core::mem::replace(&mut partition.in_ring, ready > 0);
+            self.ready += ready;
+            if joins {
+                self.ring.push_back(id);
+            }
+        }
+    }
+
+    /// Holds back what is ready of partitions whose commits do not succeed.
+    pub(super) fn check_stalls(&mut self, now: Instant) {
+        for partition in self.partitions.iter_mut().flatten() {
+            let since = partition.uncommitted_since;
+            let stalled =
+                since.is_some_and(|since| now.saturating_since(since) > self.config.commit_stall);
+            if stalled && !core::mem::replace(&mut partition.stalled, true) {
+                self.ready -= partition.ready_count;
+            }
+        }
     }
 
     /// Whether a partition has something that no successful commit has covered.

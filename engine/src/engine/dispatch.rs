@@ -16,6 +16,9 @@ impl<P: Clone> Engine<P> {
             let Some(id) = self.ring.pop_front() else { break };
             let Some(Some(partition)) = self.partitions.get_mut(id.index()) else { continue };
             partition.in_ring = false;
+            if partition.stalled {
+                continue;
+            }
             let Some(slot) = partition.ready.pop_front::<P, Turn>(&mut self.slab) else {
                 continue;
             };
@@ -23,6 +26,7 @@ impl<P: Clone> Engine<P> {
                 partition.in_ring = true;
                 self.ring.push_back(id);
             }
+            partition.ready_count -= 1;
             partition.queued -= 1;
             partition.in_flight += 1;
             self.ready -= 1;

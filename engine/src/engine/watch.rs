@@ -14,7 +14,8 @@ impl<P: Clone> Engine<P> {
         let handler = self.config.handler_timeout.and_then(|t| self.due(self.timeout_cursor, t));
         let stuck = self.due(self.stuck_cursor, self.config.stuck_after);
         let watch = (self.assigned > 0).then_some(self.next_watch);
-        [self.retries.next_at(), handler, stuck, watch].into_iter().flatten().min()
+        let stall = (self.assigned > 0).then_some(self.next_stall_check);
+        [self.retries.next_at(), handler, stuck, watch, stall].into_iter().flatten().min()
     }
 
     /// Does what is due at `now`. Calling it too early or too often does no harm.
@@ -41,6 +42,10 @@ impl<P: Clone> Engine<P> {
                 attempt: entry.failed + 1,
                 running: now.saturating_since(entry.since),
             });
+        }
+        if self.next_stall_check <= now {
+            self.next_stall_check = now + self.config.commit_stall / 4;
+            self.check_stalls(now);
         }
         if self.next_watch <= now {
             self.next_watch = now + self.config.stuck_after / 4;

@@ -1,6 +1,6 @@
 //! What the tests on a real broker share: a run in the background that writes its history.
 
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};

@@ -1,0 +1,234 @@
+//! Members that are killed and paused, a broker that dies.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use common::{Recorder, Running, builder, recorded, wait_for};
+use tidegate::{Consumer, Record};
+use tidegate_testkit::history::{Happened, History, HistoryWriter};
+use tidegate_testkit::judge::{Judge, Ordering as Order};
+use tidegate_testkit::kafka::{Broker, Fill, NewTopic, Written, offsets};
+use tidegate_testkit::process::Guarded;
+
+const LIMIT: u32 = 20;
+const COMMIT_INTERVAL: Duration = Duration::from_millis(200);
+
+fn fill(broker: &Broker, name: &str, partitions: i32, records: u64) -> Vec<Written> {
+    broker.admin().create_topic(NewTopic::new(name).partitions(partitions));
+    broker.fill(&Fill::new(name).records(records).keys(200).value_bytes(100))
+}
+
+fn committed(broker: &Broker, name: &str) -> i64 {
+    offsets::committed_sum(&broker.properties(), name, name)
+}
+
+async fn five_ms(_: Record) {
+    tokio::time::sleep(Duration::from_millis(5)).await;
+}
+
+/// Not a test: a member in a process of its own, started by the tests below.
+#[test]
+#[ignore = "started by other tests as a process of its own"]
+fn member_process() {
+    let given = |name: &str| std::env::var(name).unwrap();
+    let history = HistoryWriter::open(given("MEMBER_HISTORY"), &given("MEMBER_NAME")).unwrap();
+    let mut builder = Consumer::builder()
+        .brokers(given("MEMBER_BROKERS"))
+        .group(given("MEMBER_TOPIC"))
+        .topic(given("MEMBER_TOPIC"))
+        .max_in_flight(LIMIT)
+        .commit_interval(COMMIT_INTERVAL)
+        .property("session.timeout.ms", "6000")
+        .property("heartbeat.interval.ms", "500");
+    if let Ok(interval) = std::env::var("MEMBER_MAX_POLL") {
+        builder = builder.property("max.poll.interval.ms", interval);
+    }
+    let told = std::sync::Arc::default();
+    let listener = common::listener(history.clone(), told);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
+        builder
+            .build()
+            .unwrap()
+            .on_event(move |event| {
+                listener(event);
+                eprintln!("{event}");
+            })
+            .run(recorded(history, five_ms))
+            .with_graceful_shutdown(async move {
+                terminate.recv().await;
+            })
+            .await
+            .unwrap();
+    });
+}
+
+/// Starts [`member_process`].
+fn member(
+    broker: &Broker,
+    topic: &str,
+    name: &str,
+    folder: &Path,
+    more: &[(&str, &str)],
+) -> Guarded {
+    let given = |name: &str, value: &str| format!("{name}={value}");
+    let mut arguments = vec![
+        given("MEMBER_BROKERS", broker.bootstrap()),
+        given("MEMBER_TOPIC", topic),
+        given("MEMBER_NAME", name),
+        given("MEMBER_HISTORY", &folder.join("history").to_string_lossy()),
+    ];
+    arguments.extend(more.iter().map(|(name, value)| given(name, value)));
+    arguments.push(std::env::current_exe().unwrap().to_string_lossy().into_owned());
+    arguments.extend(["member_process", "--exact", "--ignored", "--nocapture"].map(str::to_owned));
+    let output = File::create(folder.join(format!("output-{name}"))).unwrap();
+    Guarded::spawn("env", arguments, &output, None).unwrap()
+}
+
+fn output(folder: &Path, name: &str) -> String {
+    std::fs::read_to_string(folder.join(format!("output-{name}"))).unwrap_or_default()
+}
+
+/// Finished records of a member since `back` before its last event.
+fn finished_lately(history: &History, member: &str, back: Duration) -> u64 {
+    let own = || history.events().iter().filter(|event| &*event.member == member);
+    let last = own().map(|event| event.t_us).max().unwrap_or(0);
+    let since = last.saturating_sub(back.as_micros() as u64);
+    let finished = |happened: &Happened| matches!(happened, Happened::End { .. });
+    own().filter(|event| event.t_us >= since && finished(&event.happened)).count() as u64
+}
+
+#[test]
+fn after_kill_9_nothing_is_lost_and_repeats_are_few() {
+    let broker = Broker::shared();
+    let name = "killed";
+    let written = fill(broker, name, 6, 20_000);
+    let folder = tempfile::tempdir().unwrap();
+    let history = || History::read(folder.path().join("history")).unwrap_or_else(|_| empty());
+    let ends = |member: &str| finished_lately(&history(), member, Duration::from_secs(1_000));
+    let mut a = member(broker, name, "a", folder.path(), &[]);
+    wait_for("a to work", || ends("a") > 500);
+    let mut b = member(broker, name, "b", folder.path(), &[]);
+    wait_for("b to work", || ends("b") > 500);
+    a.kill();
+    HistoryWriter::open(folder.path().join("history"), "a").unwrap().killed();
+    wait_for("everything to be committed", || committed(broker, name) == 20_000);
+    b.terminate();
+    assert!(b.wait(Duration::from_secs(25)).unwrap().success(), "{}", output(folder.path(), "b"));
+
+    // What was in flight, and what was finished since the last commit that was answered: one
+    // interval, and the time that a commit takes.
+    let slack = Duration::from_millis(150);
+    let lately = finished_lately(&history(), "a", COMMIT_INTERVAL + slack);
+    let report = Judge::expecting_written(&written)
+        .ordering(Order::Key)
+        .limit(LIMIT as usize)
+        .max_repeats(u64::from(LIMIT) + lately)
+        .check(&history());
+    report.assert_ok();
+}
+
+fn empty() -> History {
+    History::from_events(Vec::new())
+}
+
+#[test]
+fn a_paused_member_is_expelled_says_so_and_joins_again() {
+    let broker = Broker::shared();
+    let name = "paused";
+    let written = fill(broker, name, 4, 12_000);
+    let folder = tempfile::tempdir().unwrap();
+    let history = || History::read(folder.path().join("history")).unwrap_or_else(|_| empty());
+    let ends = |member: &str| finished_lately(&history(), member, Duration::from_secs(1_000));
+    let interval = [("MEMBER_MAX_POLL", "6000")];
+    let a = member(broker, name, "a", folder.path(), &interval);
+    wait_for("a to work", || ends("a") > 200);
+    let mut b = member(broker, name, "b", folder.path(), &interval);
+    wait_for("b to work", || ends("b") > 200);
+    // Brokers refuse commits for about a second around a rebalance.
+    let committed_since = || {
+        let text = output(folder.path(), "a");
+        let released = text.rfind(" released").unwrap_or(text.len());
+        text[released..].contains(" committed ")
+    };
+    wait_for("a to commit again", committed_since);
+    a.pause();
+    std::thread::sleep(Duration::from_secs(9));
+    a.resume();
+    wait_for("a to say so", || output(folder.path(), "a").contains(" lost"));
+    let more =
+        broker.fill(&Fill::new(name).records(8_000).keys(200).value_bytes(100).first(12_000));
+    let assigned_again = || {
+        let text = output(folder.path(), "a");
+        let lost = text.find(" lost").unwrap_or(text.len());
+        text[lost..].contains("assigned")
+    };
+    wait_for("a to join again", assigned_again);
+    wait_for("everything to be committed", || committed(broker, name) == 20_000);
+    for member in [&a, &b] {
+        member.terminate();
+    }
+    assert!(b.wait(Duration::from_secs(25)).unwrap().success());
+    let said = output(folder.path(), "a");
+    assert!(said.contains("expelled") || said.contains("lost"), "{said}");
+    println!("a: {said}\nb: {}", output(folder.path(), "b"));
+    // A handler that was frozen may end after another member has repeated its record.
+    let written: Vec<_> = written.into_iter().chain(more).collect();
+    Judge::expecting_written(&written)
+        .max_repeats(1_000)
+        .commits_may_go_backwards()
+        .check(&history())
+        .assert_ok();
+}
+
+#[test]
+fn a_broker_that_dies_stops_the_work_and_nothing_is_repeated() {
+    let mut broker = Broker::start();
+    let name = "broker-dies";
+    let written = fill(&broker, name, 6, 30_000);
+    let recorder = Recorder::new();
+    let consumer = builder(&broker, name)
+        .max_in_flight(LIMIT)
+        .max_queued(500)
+        .commit_stall(Duration::from_secs(1));
+    let running = Running::start(consumer, &recorder.member("a"), five_ms);
+    running.wait_done(2_000);
+    broker.kill();
+    running.wait_told("can be reached");
+    std::thread::sleep(Duration::from_secs(4));
+    let stalled = running.done();
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(running.done(), stalled, "nothing starts any more");
+    assert!(stalled < 29_000, "the test is too slow to show anything: {stalled}");
+    assert!(running.monitor.snapshot().engine.commits_stalled);
+    broker.restart();
+    running.wait_done(30_000);
+    wait_for("everything to be committed", || committed(&broker, name) == 30_000);
+    running.stop();
+    Judge::expecting_written(&written)
+        .ordering(Order::Key)
+        .limit(LIMIT as usize)
+        .max_repeats(0)
+        .check(&recorder.history())
+        .assert_ok();
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_named_within_seconds() {
+    let recorder = Recorder::new();
+    let nobody = || Consumer::builder().brokers("127.0.0.1:1").group("nobody").topic("nothing");
+    let running = Running::start(nobody(), &recorder.member("a"), five_ms);
+    let begun = std::time::Instant::now();
+    running.wait_told("127.0.0.1:1");
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    running.stop();
+    let failed = Running::start(nobody().fail_fast(true), &recorder.member("b"), five_ms).join();
+    assert!(failed.unwrap_err().to_string().contains("127.0.0.1:1"));
+}
