@@ -43,6 +43,8 @@ struct Member {
     own: BTreeSet<(usize, i64)>,
     running: HashMap<Ticket, (usize, i64, bool)>,
     limit: u32,
+    /// Tickets whose outcome was handed in.
+    spent: Vec<Ticket>,
 }
 
 struct World {
@@ -68,6 +70,7 @@ impl World {
             own: BTreeSet::new(),
             running: HashMap::new(),
             limit: config.max_in_flight,
+            spent: Vec::new(),
         };
         Self {
             members: (0..2).map(member).collect(),
@@ -187,6 +190,11 @@ impl World {
         assert!(bytes <= self.config.max_bytes || records == 1, "{bytes} bytes, {records} records");
         let snapshot = m.engine.snapshot(self.now);
         assert_eq!(snapshot.bytes, bytes);
+        for partition in &snapshot.partitions {
+            let p = partition.partition.index();
+            let own: u64 = m.assigned[&p].held.iter().map(|o| size(p, *o)).sum();
+            assert_eq!(partition.bytes, own, "bytes of {p}");
+        }
         assert_eq!((snapshot.in_flight + snapshot.queued) as usize, records);
         assert_eq!(snapshot.in_flight as usize, m.running.len());
         // A failed attempt goes back to the queue whatever its length.
@@ -236,7 +244,9 @@ impl World {
         let Some(&(p, offset, ticket)) = tickets.get(pick % tickets.len().max(1)) else { return };
         let (.., orphan) = m.running.remove(&ticket).unwrap();
         let verdict = m.engine.handle_outcome(ticket, outcome, self.now);
-        let again = m.engine.handle_outcome(ticket, Outcome::Done, self.now);
+        m.spent.push(ticket);
+        let old = m.spent[pick % m.spent.len()];
+        let again = m.engine.handle_outcome(old, Outcome::Done, self.now);
         assert_eq!(again, Verdict::Stale, "a ticket is good once");
         if orphan {
             assert_eq!(verdict, Verdict::Stale);
