@@ -124,6 +124,13 @@ impl<P> Slab<P> {
         self.free.push(slot);
     }
 
+    /// Makes earlier tickets of a slot stale and gives a new one.
+    pub(crate) fn renew(&mut self, slot: u32) -> Ticket {
+        let entry = &mut self[slot];
+        entry.generation = entry.generation.wrapping_add(1);
+        Ticket { slot, generation: entry.generation }
+    }
+
     pub(crate) fn ticket(&self, slot: u32) -> Ticket {
         Ticket { slot, generation: self[slot].generation }
     }

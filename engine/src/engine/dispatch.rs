@@ -40,7 +40,8 @@ impl<P: Clone> Engine<P> {
                     *cursor = slot;
                 }
             }
-            let ticket = self.slab.ticket(slot);
+            // A ticket is good for one attempt: a late word about an earlier one means nothing.
+            let ticket = self.slab.renew(slot);
             let entry = &mut self.slab[slot];
             entry.state = State::InFlight;
             entry.since = now;
