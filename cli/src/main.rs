@@ -1,2 +1,30 @@
-//! The command line.
-fn main() {}
+//! The command line of Tidegate.
+//!
+//! `cli` names the commands, each of which has a module (`run`, `bench`). `settings` are the flags
+//! that commands share: names, environment variables, ranges and defaults live there and nowhere
+//! else. `report` shows what happens on standard error, `kafka` asks the cluster beside the
+//! consumer, `exit` says how a process ends.
+
+mod bench;
+mod cli;
+mod exit;
+mod kafka;
+mod report;
+mod run;
+mod settings;
+
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let Cli { output, command } = Cli::read();
+    let result = match command {
+        Command::Run(args) => run::run(*args, &output),
+        Command::Bench(args) => bench::run(args, &output),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(&output),
+    }
+}

@@ -25,4 +25,4 @@ pub(crate) use admin::AdminAnswer;
 pub(crate) use bare::BareClient;
 pub(crate) use client::{NativeClient, OffsetPoint};
 pub(crate) use event::{Answer, NativeEvent, Rebalance};
-pub(crate) use partition::{Message, PartitionQueue};
+pub(crate) use partition::PartitionQueue;

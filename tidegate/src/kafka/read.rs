@@ -6,7 +6,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use tidegate_engine::{Capacity, Offset, PartitionId};
 use tidegate_runtime::{Batch, BatchBuilder, NextRead, Read, SourceError, TopicPartition};
 
-use super::native::{Message, PartitionQueue};
+use super::native::PartitionQueue;
 use super::source::KafkaSource;
 use super::trouble;
 
@@ -92,7 +92,9 @@ impl Reader {
             if records >= capacity.records {
                 break Stopped::No;
             }
-            let size = bytes_of(message);
+            // Once: librdkafka parses them at each call as long as there are none.
+            let headers = message.headers();
+            let size = (message.bytes() + headers.bytes()) as u64;
             let most = if records == 0 { capacity.first } else { capacity.bytes };
             if bytes + size > most {
                 break match records {
@@ -110,7 +112,7 @@ impl Reader {
                 builder.reserve(waiting, (waiting * size).min(most).max(size));
                 builder
             });
-            batch.push(message.parts(), message.headers());
+            batch.push(message.parts(), headers);
             self.position = message.offset().next();
             records += 1;
             bytes += size;
@@ -128,12 +130,6 @@ impl Reader {
         }
         stopped
     }
-}
-
-fn bytes_of(message: &Message) -> u64 {
-    let headers: usize =
-        message.headers().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum();
-    (message.bytes() + headers) as u64
 }
 
 impl KafkaSource {

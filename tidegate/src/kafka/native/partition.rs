@@ -217,10 +217,18 @@ fn part<'a>(pointer: *const c_void, len: usize) -> Option<&'a [u8]> {
 }
 
 /// Iterates over a message's headers.
+#[derive(Clone, Copy)]
 pub(crate) struct Headers<'a> {
     raw: *mut sys::rd_kafka_headers_t,
     next: usize,
     _message: &'a Message,
+}
+
+impl Headers<'_> {
+    /// Names and values together, in bytes.
+    pub(crate) fn bytes(self) -> usize {
+        self.map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum()
+    }
 }
 
 impl<'a> Iterator for Headers<'a> {

@@ -1,0 +1,77 @@
+//! The commands.
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::bench::BenchArgs;
+use crate::exit::EXIT_CODES;
+use crate::run::RunArgs;
+use crate::settings::OutputArgs;
+
+/// Consume Kafka with a bounded number of records in flight, in order per key, and commit only
+/// what is finished.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Reads the command line; ends the process where it cannot be read, or asks for help.
+    pub(crate) fn read() -> Self {
+        let read = Self::from_arg_matches(&command().get_matches());
+        read.unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// The commands, with -1 taken for a number that is refused by its flag, and not for a flag.
+fn command() -> clap::Command {
+    fn with_numbers(command: clap::Command) -> clap::Command {
+        command
+            .mut_args(|arg| match arg.get_action().takes_values() {
+                true => arg.allow_negative_numbers(true),
+                false => arg,
+            })
+            .mut_subcommands(with_numbers)
+    }
+    with_numbers(Cli::command())
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Take records from topics to a command, to standard output or to nowhere.
+    #[command(after_help = EXIT_CODES)]
+    Run(Box<RunArgs>),
+    /// Fill a topic and measure how fast it is consumed.
+    Bench(BenchArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(command: &clap::Command) {
+        for arg in command.get_arguments() {
+            let name = arg.get_id().as_str();
+            if matches!(name, "help" | "version") {
+                continue;
+            }
+            let variable = arg.get_env().and_then(|name| name.to_str()).unwrap_or_default();
+            let flag = arg.get_long().unwrap_or_default().to_uppercase().replace('-', "_");
+            assert!(variable.starts_with("TIDEGATE_") && variable.ends_with(&flag), "{name}");
+            assert!(arg.is_hide_env_values_set(), "{name} might show a secret");
+            assert!(arg.get_help().is_some() || arg.get_long_help().is_some(), "{name}");
+        }
+        command.get_subcommands().for_each(check);
+    }
+
+    #[test]
+    fn every_flag_has_a_variable_and_words() {
+        command().debug_assert();
+        check(&command());
+    }
+}

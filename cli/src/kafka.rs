@@ -1,0 +1,184 @@
+//! What is asked of the cluster beside the consumer, by clients of their own.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::exit::Failure;
+use crate::settings::Connection;
+
+/// How long one question may take.
+const CALL: Duration = Duration::from_secs(15);
+
+/// What a failed question comes to: a refused property is bad configuration.
+fn failure(what: &str, error: &KafkaError) -> Failure {
+    match error {
+        KafkaError::ClientConfig(_, detail, name, _) => {
+            Failure::Config(format!("property {name} is not accepted: {detail}"))
+        }
+        _ => Failure::Failed(format!("{what}: {error}")),
+    }
+}
+
+/// Asks about topics and groups, and never joins one. Its calls block.
+pub(crate) struct Observer {
+    client: BaseConsumer,
+}
+
+impl Observer {
+    /// A client that asks for `group`; connects at the first question.
+    ///
+    /// # Errors
+    /// When a property is not accepted.
+    pub(crate) fn new(connection: &Connection, group: &str) -> Result<Self, Failure> {
+        let client = connection
+            .client()
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set_log_level(RDKafkaLogLevel::Emerg)
+            .create()
+            .map_err(|error| failure("cannot make a client", &error))?;
+        Ok(Self { client })
+    }
+
+    /// The partitions of a topic; none if it does not exist.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub(crate) fn partitions(&self, topic: &str) -> Result<Vec<i32>, Failure> {
+        let failed = |error| failure(&format!("cannot ask for topic {topic}"), &error);
+        let metadata = self.client.fetch_metadata(Some(topic), CALL).map_err(failed)?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        Ok(found.map_or_else(Vec::new, |found| found.partitions().iter().map(|p| p.id()).collect()))
+    }
+
+    /// Where the log of a partition begins and ends.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub(crate) fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), Failure> {
+        let asked = self.client.fetch_watermarks(topic, partition, CALL);
+        asked.map_err(|error| {
+            failure(&format!("cannot ask for the end of {topic}/{partition}"), &error)
+        })
+    }
+
+    /// How many offsets there are in a topic.
+    ///
+    /// # Errors
+    /// When the topic does not exist, or the cluster does not answer.
+    pub(crate) fn offsets(&self, topic: &str) -> Result<u64, Failure> {
+        let partitions = self.partitions(topic)?;
+        if partitions.is_empty() {
+            return Err(Failure::Failed(format!(
+                "topic {topic} does not exist; create it, for example with tidegate bench load"
+            )));
+        }
+        let mut sum = 0;
+        for partition in partitions {
+            let (begin, end) = self.watermarks(topic, partition)?;
+            sum += end.saturating_sub(begin).unsigned_abs();
+        }
+        Ok(sum)
+    }
+
+    /// The sum of what the group has committed over the partitions of a topic.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub(crate) fn committed(&self, topic: &str) -> Result<i64, Failure> {
+        let mut list = TopicPartitionList::new();
+        for partition in self.partitions(topic)? {
+            list.add_partition(topic, partition);
+        }
+        let failed = |error| failure("cannot ask for committed offsets", &error);
+        let answer = self.client.committed_offsets(list, CALL).map_err(failed)?;
+        let offset = |offset| if let Offset::Offset(offset) = offset { offset } else { 0 };
+        Ok(answer.elements().iter().map(|element| offset(element.offset())).sum())
+    }
+}
+
+/// Changes topics and groups.
+pub(crate) struct Admin {
+    client: AdminClient<DefaultClientContext>,
+    options: AdminOptions,
+}
+
+impl Admin {
+    /// A client; connects at the first question.
+    ///
+    /// # Errors
+    /// When a property is not accepted.
+    pub(crate) fn new(connection: &Connection) -> Result<Self, Failure> {
+        let client = connection
+            .client()
+            .set_log_level(RDKafkaLogLevel::Emerg)
+            .create()
+            .map_err(|error| failure("cannot make a client", &error))?;
+        Ok(Self { client, options: AdminOptions::new().operation_timeout(Some(CALL)) })
+    }
+
+    /// Creates a topic with one replica.
+    ///
+    /// # Errors
+    /// When the cluster refuses, or does not answer.
+    pub(crate) async fn create_topic(&self, topic: &str, partitions: i32) -> Result<(), Failure> {
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        let what = format!("cannot create topic {topic}");
+        let results = self.client.create_topics([&new], &self.options).await;
+        first(&what, results)
+    }
+
+    /// Deletes a topic.
+    ///
+    /// # Errors
+    /// When the cluster refuses, or does not answer.
+    pub(crate) async fn delete_topic(&self, topic: &str) -> Result<(), Failure> {
+        let what = format!("cannot delete topic {topic}");
+        first(&what, self.client.delete_topics(&[topic], &self.options).await)
+    }
+
+    /// Deletes a group that has no members.
+    ///
+    /// # Errors
+    /// When the cluster refuses, or does not answer.
+    pub(crate) async fn delete_group(&self, group: &str) -> Result<(), Failure> {
+        let what = format!("cannot delete group {group}");
+        first(&what, self.client.delete_groups(&[group], &self.options).await)
+    }
+}
+
+type Results = Result<Vec<Result<String, (String, RDKafkaErrorCode)>>, KafkaError>;
+
+/// The answer to a question about one thing.
+fn first(what: &str, results: Results) -> Result<(), Failure> {
+    let results = results.map_err(|error| failure(what, &error))?;
+    match results.into_iter().next() {
+        Some(Err((_, code))) => Err(Failure::Failed(format!("{what}: {code}"))),
+        _ => Ok(()),
+    }
+}
+
+/// librdkafka properties over which the connection's come.
+pub(crate) fn producer(connection: &Connection, defaults: &[(&str, &str)]) -> ClientConfig {
+    let given: BTreeMap<_, _> = connection.properties.iter().cloned().collect();
+    let mut config = connection.client();
+    for (name, value) in defaults {
+        if !given.contains_key(*name) {
+            config.set(*name, *value);
+        }
+    }
+    config.set_log_level(RDKafkaLogLevel::Emerg);
+    config
+}
+
+/// A producer's error in our words.
+pub(crate) fn producer_failure(error: &KafkaError) -> Failure {
+    failure("cannot produce", error)
+}

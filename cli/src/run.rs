@@ -1,0 +1,226 @@
+//! `tidegate run`: records from topics to a target.
+//!
+//! `target` reads `--to`; `stdout` (with `record` for its lines) and `exec` (with `group` for
+//! process groups) are targets. `signals` drains, `lag` asks how far behind the run is.
+
+mod exec;
+mod group;
+mod lag;
+mod record;
+pub(crate) mod signals;
+mod stdout;
+mod target;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use tidegate::{Handler, Level, Record, Summary};
+use tokio::runtime::Runtime;
+
+use self::exec::Exec;
+use self::stdout::{Lines, Stdout};
+use self::target::Target;
+use crate::exit::Failure;
+use crate::report::{Lag, Message, Progress, Reporter};
+use crate::settings::{
+    Connection, ConnectionArgs, DeliveryArgs, GroupArgs, LimitArgs, OutputArgs, TopicsArgs,
+};
+
+/// Flags of `tidegate run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    #[command(flatten)]
+    topics: TopicsArgs,
+    #[command(flatten)]
+    group: GroupArgs,
+
+    /// Where records go: stdout, null, or exec:COMMAND.
+    #[arg(long, value_name = "TARGET", env = "TIDEGATE_TO", hide_env_values = true)]
+    #[arg(value_parser = target::parse, long_help = target::HELP, help_heading = "Target")]
+    to: Target,
+
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    delivery: DeliveryArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the run cannot start, cannot go on, or ends with something left to do.
+pub(crate) fn run(args: RunArgs, output: &OutputArgs) -> Result<(), Failure> {
+    let connection = args.connection.resolve()?;
+    // Before the client is configured, which asks whether its log is wanted.
+    let reporter = Reporter::start(output);
+    let builder = args.topics.apply(connection.builder());
+    let builder = args.group.apply(builder, &connection)?;
+    let builder = args.limits.apply(builder);
+    let builder = args.delivery.apply(builder, connection.reset)?;
+    let consumer = builder.build()?;
+
+    let until_end = args.delivery.until_end;
+    let run = Prepared { consumer, connection, until_end, output, reporter };
+    match args.to {
+        Target::Null => run.drive(Null, || {}, std::future::pending()),
+        Target::Stdout => {
+            let lines = Lines::start()?;
+            let closed = Arc::clone(&lines);
+            run.drive(
+                Stdout::new(Arc::clone(&lines)),
+                || {},
+                async move { closed.closed().await },
+            )?;
+            lines.check()
+        }
+        Target::Exec(words) => {
+            let exec = Exec::new(words)?;
+            let groups = exec.groups();
+            run.drive(exec, move || groups.kill_all(), std::future::pending())
+        }
+    }
+}
+
+/// Takes records and does nothing with them.
+struct Null;
+
+impl Handler for Null {
+    type Future = std::future::Ready<()>;
+
+    fn handle(&self, _: Record) -> Self::Future {
+        std::future::ready(())
+    }
+}
+
+/// A run that has everything but its target.
+struct Prepared<'a> {
+    consumer: tidegate::Consumer,
+    connection: Connection,
+    until_end: bool,
+    output: &'a OutputArgs,
+    reporter: Reporter,
+}
+
+impl Prepared<'_> {
+    /// Runs until it ends by itself, by a signal or because `closed` completes. `kill` is called
+    /// before the process ends without having drained.
+    fn drive<H: TargetHandler>(
+        self,
+        handler: H,
+        kill: impl FnOnce() + Send + 'static,
+        closed: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::Failed(error.to_string()))?;
+        let result = self.drive_on(&runtime, handler, kill, closed);
+        runtime.shutdown_background();
+        result
+    }
+
+    fn drive_on<H: TargetHandler>(
+        self,
+        runtime: &Runtime,
+        mut handler: H,
+        kill: impl FnOnce() + Send + 'static,
+        closed: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let reporter = self.reporter;
+        let monitor = self.consumer.monitor();
+        if self.output.progress(H::WRITES_TO_STDOUT) {
+            let lag = Lag::default();
+            lag::watch(&self.connection, monitor.clone(), &lag, self.until_end)?;
+            reporter.show(Progress::new(monitor.clone(), lag, self.until_end));
+        }
+        handler.report_to(reporter.sender());
+        let signalled = Arc::new(AtomicBool::new(false));
+        let tell = reporter.sender();
+        let result: Result<Summary, Failure> = runtime.block_on(async {
+            let signal = signals::first(monitor, reporter.sender(), kill)?;
+            let noted = Arc::clone(&signalled);
+            let shutdown = async move {
+                tokio::select! {
+                    () = signal => noted.store(true, Ordering::Relaxed),
+                    () = closed => {}
+                }
+            };
+            let consumer = self.consumer.on_event(move |event| tell.event(event));
+            Ok(consumer.run(handler).with_graceful_shutdown(shutdown).await?)
+        });
+        if let Ok(summary) = &result {
+            reporter.sender().message(message(summary));
+        }
+        drop(reporter);
+        verdict(&result?, signalled.load(Ordering::Relaxed))
+    }
+}
+
+/// The handler of a target.
+trait TargetHandler: Handler {
+    /// Whether it, or what it starts, writes to standard output.
+    const WRITES_TO_STDOUT: bool;
+
+    /// Gives it the reporter.
+    fn report_to(&mut self, _: crate::report::Sender) {}
+}
+
+impl TargetHandler for Null {
+    const WRITES_TO_STDOUT: bool = false;
+}
+
+impl TargetHandler for Stdout {
+    const WRITES_TO_STDOUT: bool = true;
+}
+
+impl TargetHandler for Exec {
+    const WRITES_TO_STDOUT: bool = true;
+
+    fn report_to(&mut self, sender: crate::report::Sender) {
+        self.set_reporter(sender);
+    }
+}
+
+/// The last line of a run.
+fn message(summary: &Summary) -> Message {
+    let stopped: Vec<_> = summary
+        .stopped
+        .iter()
+        .map(|stopped| {
+            serde_json::json!({
+                "topic": *stopped.partition.topic,
+                "partition": stopped.partition.partition,
+                "offset": stopped.offset.map(|offset| offset.0),
+                "reason": stopped.reason,
+            })
+        })
+        .collect();
+    Message::new(Level::Info, "summary", summary.to_string())
+        .with("done", summary.counters.done)
+        .with("skipped", summary.counters.skipped)
+        .with("given_up", summary.counters.given_up)
+        .with("failed_attempts", summary.counters.failed)
+        .with("timed_out", summary.counters.timed_out)
+        .with("already_finished", summary.counters.already_finished)
+        .with("unfinished", summary.unfinished)
+        .with("uncommitted", summary.uncommitted)
+        .with("stopped", stopped)
+}
+
+/// Whether a run that ended did what it was asked to.
+fn verdict(summary: &Summary, signalled: bool) -> Result<(), Failure> {
+    if summary.uncommitted > 0 {
+        return Err(Failure::Failed(format!(
+            "{} finished records could not be committed and will be delivered again",
+            summary.uncommitted
+        )));
+    }
+    // Who asks for the end by a signal gets what was done until then; a run that ends by itself
+    // ends because everything is done, which it is not behind a partition that stopped.
+    if signalled || summary.stopped.is_empty() {
+        return Ok(());
+    }
+    let stopped: Vec<_> = summary.stopped.iter().map(ToString::to_string).collect();
+    Err(Failure::Failed(stopped.join("; ")))
+}

@@ -1,0 +1,37 @@
+//! The flags that commands share. Each one's name, `TIDEGATE_*` variable, range, default and
+//! words live here and nowhere else; flags of one command only are with that command.
+//!
+//! `connection` (cluster and properties) with `java` (Java's property files), `group`, `limits`
+//! (what every consumer has), `delivery` (attempts, start and end of a run), `output`. `values`
+//! reads sizes, durations and dates.
+
+mod connection;
+mod delivery;
+mod group;
+mod java;
+mod limits;
+mod output;
+mod values;
+
+pub(crate) use connection::{Connection, ConnectionArgs};
+pub(crate) use delivery::DeliveryArgs;
+pub(crate) use group::{GroupArgs, TopicsArgs};
+pub(crate) use limits::LimitArgs;
+pub(crate) use output::{Format, OutputArgs};
+pub(crate) use values::{duration, size};
+
+/// The one topic of commands that take no more.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OneTopicArgs {
+    /// The topic.
+    #[arg(
+        short,
+        long,
+        value_name = "TOPIC",
+        env = "TIDEGATE_TOPIC",
+        hide_env_values = true,
+        value_parser = values::topic,
+        help_heading = "Kafka"
+    )]
+    pub(crate) topic: String,
+}

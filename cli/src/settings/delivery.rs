@@ -1,0 +1,260 @@
+//! Attempts at a record, and where a run starts and stops.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use clap::builder::BoolishValueParser;
+use tidegate::{AfterLastAttempt, Backoff, Builder, OnGap, StartFrom};
+
+use super::values::{duration, start_from};
+use crate::exit::Failure;
+
+const MS: Duration = Duration::from_millis(1);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What happens to a record whose last attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LastAttempt {
+    /// The partition stops at it and nothing is lost; other partitions go on.
+    Stop,
+    /// The record is given up, and its partition goes on: it is lost to the target.
+    Skip,
+}
+
+/// What happens when the offset to read is not in the log any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Gap {
+    /// The partition stops and both offsets are named.
+    Stop,
+    /// Go on at the first record there is; those in between are lost.
+    Earliest,
+    /// Go on behind the last record there is; everything until then is lost.
+    Latest,
+}
+
+/// Attempts at a record, and where a run starts and stops.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct DeliveryArgs {
+    /// How often a failed record is tried again: N retries are N + 1 attempts. 0 to 999,999.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "TIDEGATE_RETRIES",
+        hide_env_values = true,
+        default_value_t = 5,
+        value_parser = clap::value_parser!(u32).range(0..=999_999),
+        help_heading = "Attempts"
+    )]
+    retries: u32,
+
+    /// What happens to a record whose last attempt failed.
+    #[arg(
+        long,
+        value_name = "POLICY",
+        env = "TIDEGATE_AFTER_LAST_ATTEMPT",
+        hide_env_values = true,
+        default_value = "stop",
+        help_heading = "Attempts"
+    )]
+    after_last_attempt: LastAttempt,
+
+    /// The wait before the second attempt; it doubles with each further one, with jitter. 1ms to
+    /// 1day.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "TIDEGATE_BACKOFF",
+        hide_env_values = true,
+        default_value = "100ms",
+        value_parser = duration(MS, DAY),
+        help_heading = "Attempts"
+    )]
+    backoff: Duration,
+
+    /// The longest wait between two attempts. From --backoff to 1day.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "TIDEGATE_BACKOFF_MAX",
+        hide_env_values = true,
+        default_value = "30s",
+        value_parser = duration(MS, DAY),
+        help_heading = "Attempts"
+    )]
+    backoff_max: Duration,
+
+    /// An attempt that takes longer is cancelled and has failed. 1ms to 1day; no timeout if not
+    /// given.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "TIDEGATE_TIMEOUT",
+        hide_env_values = true,
+        value_parser = duration(MS, DAY),
+        help_heading = "Attempts"
+    )]
+    timeout: Option<Duration>,
+
+    /// When an attempt that runs, or a partition without progress, is reported. 1ms to 1day.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "TIDEGATE_STUCK_AFTER",
+        hide_env_values = true,
+        default_value = "1m",
+        value_parser = duration(MS, DAY),
+        help_heading = "Attempts"
+    )]
+    stuck_after: Duration,
+
+    /// Where a partition starts for which the group has committed nothing: earliest, latest, a
+    /// time like 2026-03-01T12:00:00Z, or milliseconds since 1970. earliest if not given.
+    #[arg(
+        long,
+        value_name = "START",
+        env = "TIDEGATE_FROM",
+        hide_env_values = true,
+        value_parser = start_from,
+        help_heading = "Start and end"
+    )]
+    from: Option<StartFrom>,
+
+    /// What happens when the offset to read is not in the log any more.
+    #[arg(
+        long,
+        value_name = "POLICY",
+        env = "TIDEGATE_ON_GAP",
+        hide_env_values = true,
+        default_value = "stop",
+        help_heading = "Start and end"
+    )]
+    on_gap: Gap,
+
+    /// Stop when everything is handled up to the end that each partition had at the start.
+    /// If a partition stopped before its end, the others are finished and the exit code is 1.
+    #[arg(
+        long,
+        env = "TIDEGATE_UNTIL_END",
+        hide_env_values = true,
+        value_parser = BoolishValueParser::new(),
+        help_heading = "Start and end"
+    )]
+    pub(crate) until_end: bool,
+
+    /// Take at most N records, handle them and stop. At least 1.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "TIDEGATE_MAX_RECORDS",
+        hide_env_values = true,
+        value_parser = clap::value_parser!(u64).range(1..),
+        help_heading = "Start and end"
+    )]
+    max_records: Option<u64>,
+
+    /// End with exit code 1 at the first trouble (no broker, unknown topic, refused login, missing
+    /// ACL) instead of telling it and trying on.
+    #[arg(
+        long,
+        env = "TIDEGATE_FAIL_FAST",
+        hide_env_values = true,
+        value_parser = BoolishValueParser::new(),
+        help_heading = "Start and end"
+    )]
+    fail_fast: bool,
+
+    /// How long handlers may go on when their partition goes to another member. 0 to 5m.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "TIDEGATE_DRAIN_TIMEOUT",
+        hide_env_values = true,
+        default_value = "5s",
+        value_parser = duration(Duration::ZERO, Duration::from_secs(300)),
+        help_heading = "Start and end"
+    )]
+    drain_timeout: Duration,
+
+    /// How long SIGTERM or Ctrl-C may take to finish what is in flight, commit and leave the group.
+    /// 100ms to 1h. A second signal ends at once.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "TIDEGATE_SHUTDOWN_TIMEOUT",
+        hide_env_values = true,
+        default_value = "25s",
+        value_parser = duration(100 * MS, Duration::from_secs(3_600)),
+        help_heading = "Start and end"
+    )]
+    shutdown_timeout: Duration,
+}
+
+impl DeliveryArgs {
+    /// Sets them. `reset` is the start that a property file names, for when no flag does.
+    ///
+    /// # Errors
+    /// When flags contradict each other.
+    pub(crate) fn apply(
+        &self,
+        builder: Builder,
+        reset: Option<StartFrom>,
+    ) -> Result<Builder, Failure> {
+        if self.backoff_max < self.backoff {
+            return Err(Failure::Usage(format!(
+                "--backoff-max is {}, but must not be less than --backoff, which is {}",
+                humantime::format_duration(self.backoff_max),
+                humantime::format_duration(self.backoff)
+            )));
+        }
+        let mut builder = builder
+            .max_attempts(self.retries + 1)
+            .after_last_attempt(match self.after_last_attempt {
+                LastAttempt::Stop => AfterLastAttempt::StopPartition,
+                LastAttempt::Skip => AfterLastAttempt::Skip,
+            })
+            .backoff(Backoff { initial: self.backoff, max: self.backoff_max })
+            .stuck_after(self.stuck_after)
+            .from(self.from.or(reset).unwrap_or_default())
+            .on_gap(match self.on_gap {
+                Gap::Stop => OnGap::Stop,
+                Gap::Earliest => OnGap::Earliest,
+                Gap::Latest => OnGap::Latest,
+            })
+            .until_end(self.until_end)
+            .fail_fast(self.fail_fast)
+            .drain_timeout(self.drain_timeout)
+            .shutdown_timeout(self.shutdown_timeout);
+        if let Some(timeout) = self.timeout {
+            builder = builder.handler_timeout(timeout);
+        }
+        if let Some(records) = self.max_records {
+            builder = builder.max_records(records);
+        }
+        Ok(builder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command, FromArgMatches};
+
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_library() {
+        let command = DeliveryArgs::augment_args(Command::new("test"));
+        let matches = command.get_matches_from(["test"]);
+        let args = DeliveryArgs::from_arg_matches(&matches).unwrap();
+        let config = tidegate::Config::default();
+        let settings = tidegate::Settings::default();
+        assert_eq!(args.retries + 1, config.max_attempts);
+        assert_eq!(config.after_last_attempt, AfterLastAttempt::StopPartition);
+        assert_eq!(args.after_last_attempt, LastAttempt::Stop);
+        assert_eq!(Backoff { initial: args.backoff, max: args.backoff_max }, config.backoff);
+        assert_eq!(args.timeout, config.handler_timeout);
+        assert_eq!(args.stuck_after, config.stuck_after);
+        assert_eq!(args.drain_timeout, settings.drain_timeout);
+        assert_eq!(args.shutdown_timeout, settings.shutdown_timeout);
+        assert_eq!((args.until_end, args.max_records), (settings.until_end, settings.max_records));
+    }
+}

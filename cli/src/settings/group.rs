@@ -1,0 +1,86 @@
+//! Topics and group of a run.
+
+use clap::builder::NonEmptyStringValueParser;
+use tidegate::Builder;
+
+use super::Connection;
+use super::values::topic_or_pattern;
+use crate::exit::Failure;
+
+/// Topics of a run.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Kafka")]
+pub(crate) struct TopicsArgs {
+    /// A topic, or a regular expression that begins with ^. May be repeated; in the environment,
+    /// separated by spaces.
+    #[arg(
+        short,
+        long = "topic",
+        value_name = "TOPIC",
+        env = "TIDEGATE_TOPIC",
+        hide_env_values = true,
+        required = true,
+        value_delimiter = ' ',
+        value_parser = topic_or_pattern
+    )]
+    topics: Vec<String>,
+}
+
+impl TopicsArgs {
+    /// Sets them.
+    pub(crate) fn apply(&self, builder: Builder) -> Builder {
+        builder.topics(&self.topics)
+    }
+}
+
+/// The group of a run.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Kafka")]
+pub(crate) struct GroupArgs {
+    /// The consumer group. Members of one group share the partitions.
+    #[arg(
+        short = 'G',
+        long,
+        value_name = "GROUP",
+        env = "TIDEGATE_GROUP",
+        hide_env_values = true,
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    group: Option<String>,
+
+    /// Makes this a static member: a restart within the session timeout causes no rebalance. Each
+    /// process needs an id of its own.
+    #[arg(
+        long,
+        value_name = "ID",
+        env = "TIDEGATE_GROUP_INSTANCE_ID",
+        hide_env_values = true,
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    group_instance_id: Option<String>,
+}
+
+impl GroupArgs {
+    /// Sets them.
+    ///
+    /// # Errors
+    /// When no group is named anywhere.
+    pub(crate) fn apply(
+        &self,
+        builder: Builder,
+        connection: &Connection,
+    ) -> Result<Builder, Failure> {
+        let Some(group) = self.group.as_ref().or(connection.group.as_ref()) else {
+            return Err(Failure::Usage(
+                "no group is named: give --group GROUP, set TIDEGATE_GROUP, or have group.id in \
+                 the file of --command-config"
+                    .to_owned(),
+            ));
+        };
+        let builder = builder.group(group);
+        Ok(match &self.group_instance_id {
+            Some(id) => builder.group_instance_id(id),
+            None => builder,
+        })
+    }
+}

@@ -1,0 +1,102 @@
+//! How much is said, and in which form.
+
+use std::io::IsTerminal;
+
+use clap::ValueEnum;
+use clap::builder::BoolishValueParser;
+
+/// In which form output is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputForm {
+    /// Lines for people.
+    Text,
+    /// JSON lines.
+    Json,
+}
+
+/// How much a command says about itself, and in which form.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct OutputArgs {
+    /// The form of messages on standard error, and of a benchmark's result. Without it: text on a
+    /// terminal, JSON lines when piped.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORM",
+        env = "TIDEGATE_OUTPUT",
+        hide_env_values = true
+    )]
+    output: Option<OutputForm>,
+
+    /// Say more: -v tells every commit and every expected failure, -vv what the Kafka client logs.
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "TIDEGATE_VERBOSE",
+        hide_env_values = true,
+        action = clap::ArgAction::Count
+    )]
+    pub(crate) verbose: u8,
+
+    /// Say only what needs a human: no progress line and no summary either.
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "TIDEGATE_QUIET",
+        hide_env_values = true,
+        value_parser = BoolishValueParser::new(),
+        conflicts_with = "verbose"
+    )]
+    pub(crate) quiet: bool,
+}
+
+impl OutputArgs {
+    /// The form of what goes to standard error.
+    pub(crate) fn format(&self) -> Format {
+        let terminal = std::io::stderr().is_terminal();
+        match self.output {
+            Some(OutputForm::Json) => Format::Json,
+            Some(OutputForm::Text) => Format::Text { colour: terminal && colours_wanted() },
+            None if terminal => Format::Text { colour: colours_wanted() },
+            None => Format::Json,
+        }
+    }
+
+    /// Whether a result on standard output is JSON.
+    pub(crate) fn json_on_stdout(&self) -> bool {
+        match self.output {
+            Some(form) => form == OutputForm::Json,
+            None => !std::io::stdout().is_terminal(),
+        }
+    }
+
+    /// Whether a progress line is shown: where a person looks at it, and no records are seen
+    /// (`records_on_stdout` if they may be).
+    pub(crate) fn progress(&self, records_on_stdout: bool) -> bool {
+        let records_seen = records_on_stdout && std::io::stdout().is_terminal();
+        let text = matches!(self.format(), Format::Text { .. });
+        std::io::stderr().is_terminal() && text && !self.quiet && !records_seen
+    }
+}
+
+/// <https://no-color.org>: set and not empty means no colours.
+fn colours_wanted() -> bool {
+    let none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    !none && !dumb
+}
+
+/// The form of messages on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Lines for people.
+    Text {
+        /// Whether levels have colours.
+        colour: bool,
+    },
+    /// JSON lines.
+    Json,
+}
