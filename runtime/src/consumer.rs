@@ -26,7 +26,7 @@ use crate::source::Source;
 /// log.produce("greetings", NewRecord::value("hello").key("world"))?;
 ///
 /// let settings = Settings { until_end: true, ..Settings::default() };
-/// let summary = Consumer::new(log.source("example", ["greetings"])?, settings)?
+/// let summary = Consumer::new(log.source("example", ["greetings"]), settings)?
 ///     .run(|record: tidegate_runtime::Record| async move {
 ///         assert_eq!(record.value(), Some(&b"hello"[..]));
 ///     })

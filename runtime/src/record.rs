@@ -99,6 +99,8 @@ impl fmt::Debug for Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tidegate_engine::Offset;
+
     use crate::batch::{BatchBuilder, RecordParts, TopicPartition};
     use crate::cancellation::CancelSignal;
 

@@ -38,6 +38,11 @@ impl<S: Source> Pump<S> {
         if self.points.is_empty() || self.shared.is_aborted() {
             return false;
         }
+        for point in &self.points {
+            if let Some(Some(held)) = self.held.get_mut(point.partition.index()) {
+                held.sent = Some(point.offset);
+            }
+        }
         self.source.commit(&self.points);
         self.points.clear();
         true

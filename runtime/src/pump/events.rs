@@ -31,6 +31,9 @@ impl<S: Source> Pump<S> {
             SourceEvent::Settled => self.settled = true,
             SourceEvent::Committed { partition, offset, result } => {
                 let ok = result.is_ok();
+                if ok && self.held(partition).is_none_or(|held| held.sent != Some(offset)) {
+                    return;
+                }
                 self.shared.lock().engine.handle_committed(partition, offset, ok, now);
                 if ok {
                     if let Some(Some(held)) = self.held.get_mut(partition.index()) {
@@ -62,7 +65,9 @@ impl<S: Source> Pump<S> {
     fn assigned(&mut self, assignment: Assignment, now: Instant) {
         let Assignment { id, name, committed, metadata, incarnation, end } = assignment;
         if self.stage != Stage::Running {
-            self.source.release(&[id]);
+            // Not given back at once: this member is still in the group, which may give it right
+            // back, and the two would never come to an end.
+            self.declined.push(id);
             return;
         }
         let refused = {
@@ -78,8 +83,16 @@ impl<S: Source> Pump<S> {
         if self.held.len() <= id.index() {
             self.held.resize_with(id.index() + 1, || None);
         }
-        let held =
-            Held { name: name.clone(), committed, end, more: true, empty: false, too_large: 0 };
+        let held = Held {
+            name: name.clone(),
+            committed,
+            sent: None,
+            position: committed,
+            end,
+            more: true,
+            empty: false,
+            too_large: 0,
+        };
         self.held[id.index()] = Some(held);
         if !self.active.contains(&id) {
             self.active.push(id);
@@ -94,20 +107,23 @@ impl<S: Source> Pump<S> {
     /// Gone already: nothing can be committed any more.
     fn lost(&mut self, ids: &[PartitionId], now: Instant) {
         let uncommitted = self.uncommitted_of(ids, now);
+        if self.is_ending() {
+            self.uncommitted += uncommitted.values().sum::<u64>();
+        }
         self.tell_each(ids, |id, partition| Event::Lost {
             partition,
             uncommitted: uncommitted.get(&id).copied().unwrap_or(0),
         });
-        {
-            let mut core = self.shared.lock();
+        self.change(|core| {
             for &id in ids {
                 core.engine.handle_lost(id, now);
             }
-        }
+        });
         for revocation in &mut self.revocations {
             revocation.forget(ids);
         }
         self.active.retain(|id| !ids.contains(id));
+        self.declined.retain(|id| !ids.contains(id));
         self.forget(ids);
         self.source.release(ids);
     }

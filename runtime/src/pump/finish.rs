@@ -82,6 +82,7 @@ impl<S: Source> Pump<S> {
             }
             Stage::Draining { deadline } => {
                 if self.revocations.is_empty() {
+                    self.source.release(&std::mem::take(&mut self.declined));
                     self.source.close();
                     let deadline = deadline.min(now + CLOSE_WAIT);
                     self.stage = Stage::Closing { deadline };
@@ -115,7 +116,8 @@ impl<S: Source> Pump<S> {
     }
 
     /// Whether all that the settings ask for is handled.
-    fn is_complete(&self) -> bool {
+    fn is_complete(&mut self) -> bool {
+        self.wants_empty = false;
         let all_admitted = self.remaining == Some(0);
         let at_end = self.settings.until_end && self.settled;
         if !(all_admitted || at_end) {
@@ -124,6 +126,7 @@ impl<S: Source> Pump<S> {
         let core = self.shared.lock();
         let engine = &core.engine;
         if engine.admitted() > 0 {
+            self.wants_empty = true;
             return false;
         }
         if all_admitted {

@@ -17,20 +17,23 @@ const RECORDS_PER_TURN: usize = 2_048;
 
 impl<S: Source> Pump<S> {
     /// Reads from each partition that has records and room, once, and remembers those without
-    /// room. Each turn starts at another one: always starting at the first starves the last.
+    /// room. Starts behind the one that was read last. Always starting at the first starves the
+    /// last; and so does starting one further each time: while the budget is full, a turn that
+    /// reads is followed by one that does not, and every other partition never comes first.
     pub(super) fn read(&mut self, now: Instant) -> bool {
         self.waiting.clear();
         if self.stage != Stage::Running || self.remaining == Some(0) || self.active.is_empty() {
             return false;
         }
         let count = self.active.len();
-        self.rotation = (self.rotation + 1) % count;
+        let start = self.rotation;
         let mut read = 0;
         let mut progress = false;
         for step in 0..count {
-            let id = self.active[(self.rotation + step) % count];
+            let index = (start + step) % count;
+            let id = self.active[index];
             let Some(Some(held)) = self.held.get(id.index()) else { continue };
-            if !held.more && !self.source.has_records(id) {
+            if (!held.more && !self.source.has_records(id)) || self.is_past_end(held) {
                 continue;
             }
             let records = self.read_one(id, now);
@@ -38,13 +41,22 @@ impl<S: Source> Pump<S> {
             if records.is_none() || too_large > 0 {
                 self.waiting.push(Waiting { partition: id, bytes: too_large });
             }
-            read += records.unwrap_or(0);
+            if let Some(records @ 1..) = records {
+                read += records;
+                self.rotation = index + 1;
+            }
             progress |= records.is_some_and(|records| records > 0 || more);
             if read >= RECORDS_PER_TURN || self.remaining == Some(0) {
                 break;
             }
         }
         progress
+    }
+
+    /// A run until the end leaves alone what came later, or it would never end while records come.
+    /// Not before the first read: where nothing is committed the position is not known.
+    fn is_past_end(&self, held: &Held) -> bool {
+        self.settings.until_end && held.end.is_some_and(|end| held.position >= Some(end))
     }
 
     /// Reads from one partition; `None` if it has no capacity.
@@ -62,6 +74,7 @@ impl<S: Source> Pump<S> {
         let read = self.source.read(id, capacity, &mut self.batches);
         held.more = read.next == NextRead::More;
         held.empty = read.next == NextRead::Empty;
+        held.position = read.position.max(held.position);
         held.too_large = if let NextRead::TooLarge(bytes) = read.next { bytes } else { 0 };
         let needs_room = held.too_large;
 

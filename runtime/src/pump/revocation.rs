@@ -86,11 +86,9 @@ impl Revocation {
     }
 
     /// When it must be looked at again.
-    pub(super) fn wakes_at(&self, commit_not_before: Instant) -> Instant {
+    pub(super) fn wakes_at(&self, commit_not_before: Instant, now: Instant) -> Instant {
         match self.phase {
-            Phase::Committing if commit_not_before > Instant::default() => {
-                self.until.min(commit_not_before)
-            }
+            Phase::Committing if commit_not_before > now => self.until.min(commit_not_before),
             _ => self.until,
         }
     }
@@ -107,6 +105,7 @@ impl<S: Source> Pump<S> {
         // One that is not held was given back already: say so again, lest the group wait for it.
         let (held, gone): (Vec<_>, Vec<_>) = ids.iter().partition(|id| self.held(**id).is_some());
         if !gone.is_empty() {
+            self.declined.retain(|id| !gone.contains(id));
             self.source.release(&gone);
         }
         ids = held;
@@ -188,16 +187,13 @@ impl<S: Source> Pump<S> {
         true
     }
 
-    fn cancel(&self, ids: &[PartitionId], now: Instant) {
-        let in_flight = {
-            let mut core = self.shared.lock();
+    fn cancel(&mut self, ids: &[PartitionId], now: Instant) {
+        let in_flight = self.change(|core| {
             for &id in ids {
                 core.engine.cancel_partition(id, now);
             }
-            // The actions are passed on by the next turn.
-            self.shared.pump.notify_one();
             in_flight(&core.engine.snapshot(now))
-        };
+        });
         for (&id, &in_flight) in in_flight.iter().filter(|(id, n)| **n > 0 && ids.contains(id)) {
             self.tell_each(&[id], |_, partition| Event::DrainDeadline { partition, in_flight });
         }
@@ -208,12 +204,11 @@ impl<S: Source> Pump<S> {
         if self.is_ending() {
             self.uncommitted += uncommitted.values().sum::<u64>();
         }
-        {
-            let mut core = self.shared.lock();
+        self.change(|core| {
             for &id in ids {
                 core.engine.handle_revoked(id, now);
             }
-        }
+        });
         self.source.release(ids);
         self.tell_each(ids, |id, partition| Event::Released {
             partition,

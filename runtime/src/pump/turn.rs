@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use tidegate_engine::{Action, Arrival, CommitPoint, Instant, KeyHasher, Offset, PartitionId};
@@ -13,18 +14,28 @@ use crate::batch::{Batch, TopicPartition};
 use crate::event::{Event, Events};
 use crate::record::RecordRef;
 use crate::settings::Settings;
-use crate::shared::{Shared, Waiting};
+use crate::shared::{Core, Shared, Waiting};
 use crate::source::{Source, SourceError, SourceWaker};
 
 /// When records are ready and permits free for so long and no worker takes them, the ones that
 /// could are blocked, and another is woken.
 const UNTAKEN: Duration = Duration::from_millis(1);
 
+/// A source with a thread of its own is looked at so often even if nothing happens: polling is what
+/// keeps a Kafka client in its group, and it is thrown out when nobody polls for
+/// `max.poll.interval.ms` (which may be set to as little as a few seconds).
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+
 /// A partition that this member has.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) name: TopicPartition,
     pub(super) committed: Option<Offset>,
+    /// What was sent last to be committed. An answer that names another offset is one to an
+    /// earlier assignment of the partition.
+    pub(super) sent: Option<Offset>,
+    /// The next offset to read, once known.
+    pub(super) position: Option<Offset>,
     /// Where a run [until the end](Settings::until_end) stops.
     pub(super) end: Option<Offset>,
     /// The last read said that there may be more. True at first, so that each partition is read
@@ -52,6 +63,8 @@ pub(crate) struct Pump<S> {
     pub(super) arrivals: Vec<Arrival<RecordRef>>,
     pub(super) points: Vec<CommitPoint>,
     pub(super) revocations: Vec<Revocation>,
+    /// Assigned when the run was ending already: never held, and released at the very end.
+    pub(super) declined: Vec<PartitionId>,
     pub(super) commit_at: Option<Instant>,
     /// A commit failed a moment ago: the next not before this.
     pub(super) commit_not_before: Instant,
@@ -60,6 +73,8 @@ pub(crate) struct Pump<S> {
     /// The group gave its assignment.
     pub(super) settled: bool,
     pub(super) stage: Stage,
+    /// The run would be complete if nothing were unfinished.
+    pub(super) wants_empty: bool,
     pub(super) failure: Option<SourceError>,
     /// Finished and not committed when their partition was given back at the end.
     pub(super) uncommitted: u64,
@@ -70,6 +85,24 @@ pub(crate) struct Pump<S> {
     actions: Vec<Action>,
     /// Dispatches at the last look, and since when there were none though there could be.
     untaken: Option<(u64, Instant)>,
+}
+
+/// Gives other tasks of this thread their turn.
+///
+/// The story of why not by `tokio::task::yield_now`: the pump has just woken a worker, which tokio
+/// runs next on this very thread, and its handler blocks. A task that yielded waits for its thread
+/// to have nothing else to do, and no other thread can take it: all reading would stop. One that
+/// wakes itself goes to the end of the thread's queue, from which other threads steal.
+async fn give_way() {
+    let mut waited = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl<S: Source> Pump<S> {
@@ -86,11 +119,13 @@ impl<S: Source> Pump<S> {
             arrivals: Vec::new(),
             points: Vec::new(),
             revocations: Vec::new(),
+            declined: Vec::new(),
             commit_at: None,
             commit_not_before: Instant::default(),
             remaining: settings.max_records,
             settled: false,
             stage: Stage::Running,
+            wants_empty: false,
             failure: None,
             uncommitted: 0,
             at_end: (0, 0),
@@ -124,8 +159,7 @@ impl<S: Source> Pump<S> {
                 return Ok(self.finished());
             }
             if busy {
-                // Gives other tasks of this thread their turn.
-                tokio::task::yield_now().await;
+                give_way().await;
             } else {
                 self.sleep().await;
             }
@@ -189,15 +223,19 @@ impl<S: Source> Pump<S> {
     /// Sleeps until woken, or until the next thing is due.
     async fn sleep(&mut self) {
         let own = [self.commit_at, self.finish_at()];
-        let revocations = self.revocations.iter().map(|r| r.wakes_at(self.commit_not_before));
+        let now = self.shared.clock.now();
+        let revocations = self.revocations.iter();
+        let revocations = revocations.map(|r| r.wakes_at(self.commit_not_before, now));
         let own = own.into_iter().flatten().chain(revocations).min();
-        let wants_empty = self.settings.until_end || self.remaining == Some(0);
         let until = {
             let mut core = self.shared.lock();
             let now = self.shared.clock.now();
             let untaken = core.engine.has_ready().then_some(now + UNTAKEN);
-            let until = [own, core.engine.poll_timeout(), untaken].into_iter().flatten().min();
+            let keep_alive = S::NEEDS_THREAD.then_some(now + KEEP_ALIVE);
+            let timers = [own, core.engine.poll_timeout(), untaken, keep_alive];
+            let until = timers.into_iter().flatten().min();
             let core = &mut *core;
+            let wants_empty = self.wants_empty;
             if !core.sleep.begin(&core.engine, &mut self.waiting, until, wants_empty, now) {
                 return;
             }
@@ -212,6 +250,20 @@ impl<S: Source> Pump<S> {
             },
             None => woken.await,
         }
+    }
+
+    /// Changes the engine, and at once has the workers cancel what it wants cancelled: later, an
+    /// attempt could have ended meanwhile and its cancellation would be kept for ever.
+    pub(super) fn change<T>(&mut self, change: impl FnOnce(&mut Core) -> T) -> T {
+        let (result, cancels) = {
+            let mut core = self.shared.lock();
+            let result = change(&mut core);
+            (result, core.take_actions(&mut self.actions))
+        };
+        if cancels {
+            self.shared.ring_all();
+        }
+        result
     }
 
     pub(super) fn held(&self, id: PartitionId) -> Option<&Held> {

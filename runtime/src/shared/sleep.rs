@@ -11,7 +11,8 @@ const ENOUGH_RECORDS: u32 = 256;
 const ENOUGH_BYTES: u64 = 256 << 10;
 /// Even less is, after so long.
 const LONGEST: Duration = Duration::from_millis(5);
-/// Of the partitions that wait for room, so many are looked at for one hand-in.
+/// Of the partitions that wait for room, so many are looked at for one hand-in, while there is
+/// something to run.
 const LOOKS: usize = 4;
 
 /// A partition that has records and no capacity.
@@ -27,8 +28,8 @@ pub(crate) struct Waiting {
 /// While the budget is full, every outcome frees a little. Waking the pump for each would make it
 /// read a record at a time, so it is woken when a good deal is free; at once when handlers could
 /// run and nothing is ready for them; and after 5 ms of outcomes that brought neither. Capacity
-/// only grows by outcomes (or by events that wake the pump anyway), so no timer is needed: without
-/// outcomes there is nothing new to read for.
+/// only grows when outcomes are handed in or queued records start (or by events that wake the pump
+/// anyway), so no timer is needed: without them there is nothing new to read for.
 #[derive(Debug)]
 pub(crate) struct PumpSleep {
     enough_records: u32,
@@ -103,8 +104,11 @@ impl PumpSleep {
     }
 
     fn has_room(&mut self, engine: &Engine<RecordRef>, now: Instant) -> bool {
-        let any = engine.is_hungry() || now.saturating_since(self.since) >= LONGEST;
-        let looks = self.waiting.len().min(LOOKS);
+        let hungry = engine.is_hungry();
+        let any = hungry || now.saturating_since(self.since) >= LONGEST;
+        // A partition that is overlooked is seen at a later outcome. When handlers are idle there
+        // may be none for long.
+        let looks = if hungry { self.waiting.len() } else { self.waiting.len().min(LOOKS) };
         (0..looks).any(|_| {
             self.next_look = (self.next_look + 1) % self.waiting.len();
             let waiting = self.waiting[self.next_look];

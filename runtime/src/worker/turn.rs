@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant as WallInstant};
+use std::time::Duration;
 
-use tidegate_engine::{CancelReason, Dispatch, Outcome as EngineOutcome, Ticket, Verdict};
+use tidegate_engine::{CancelReason, Dispatch, Instant, Outcome as EngineOutcome, Ticket, Verdict};
 
 use super::doorbell::Doorbell;
 use super::pace::Pace;
@@ -46,6 +46,10 @@ pub(crate) struct Worker<H: Handler> {
     pump_is_task: bool,
     slots: Slots<H::Future>,
     pace: Pace,
+    /// Since when handlers have been polled, and how many were: one look at the clock for each
+    /// look at the engine is enough.
+    polling_since: Option<Instant>,
+    polled: usize,
     inbox: Vec<Dispatch<RecordRef>>,
     woken: Vec<u32>,
     done: Vec<Ticket>,
@@ -92,6 +96,8 @@ impl<H: Handler> Worker<H> {
             pump_is_task,
             slots: Slots::new(),
             pace: Pace::new(),
+            polling_since: None,
+            polled: 0,
             inbox: Vec::new(),
             woken: Vec::new(),
             done: Vec::new(),
@@ -129,7 +135,6 @@ impl<H: Handler> Worker<H> {
         if self.woken.is_empty() {
             return 0;
         }
-        let begun = WallInstant::now();
         let woken = std::mem::take(&mut self.woken);
         for &slot in &woken {
             if let Some((running, polled)) = self.slots.poll(slot) {
@@ -139,7 +144,7 @@ impl<H: Handler> Worker<H> {
         let count = woken.len();
         self.woken = woken;
         self.woken.clear();
-        self.pace.measured(count, begun.elapsed());
+        self.polled += count;
         count
     }
 
@@ -149,7 +154,6 @@ impl<H: Handler> Worker<H> {
         if count == 0 {
             return;
         }
-        let begun = WallInstant::now();
         let mut inbox = std::mem::take(&mut self.inbox);
         for dispatch in inbox.drain(..) {
             let Dispatch { ticket, partition, offset, attempt, payload } = dispatch;
@@ -161,7 +165,7 @@ impl<H: Handler> Worker<H> {
             self.settle(running, polled);
         }
         self.inbox = inbox;
-        self.pace.measured(count, begun.elapsed());
+        self.polled += count;
     }
 
     fn settle(&mut self, running: Running, polled: Polled<<H::Future as Future>::Output>) {
@@ -181,6 +185,10 @@ impl<H: Handler> Worker<H> {
     fn look(&mut self) -> Option<bool> {
         let mut core = self.shared.lock();
         let now = self.shared.clock.now();
+        if let Some(since) = self.polling_since.replace(now) {
+            self.pace.measured(self.polled, now.saturating_since(since));
+        }
+        self.polled = 0;
         let handed_in = self.done.len() + self.ended.len();
         for ticket in self.done.drain(..) {
             core.engine.handle_outcome(ticket, EngineOutcome::Done, now);
@@ -216,7 +224,7 @@ impl<H: Handler> Worker<H> {
         self.parked = took == 0 && helper.is_none();
         let bit = 1 << self.index;
         core.idle = if self.parked { core.idle | bit } else { core.idle & !bit };
-        let wakes_pump = handed_in > 0 && core.wakes_pump(now);
+        let wakes_pump = handed_in + took > 0 && core.wakes_pump(now);
         drop(core);
 
         if wakes_pump {
@@ -267,7 +275,8 @@ impl<H: Handler> Future for Worker<H> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.doorbell.register(cx.waker());
-        let begun = WallInstant::now();
+        let begun = self.shared.clock.now();
+        self.polling_since = Some(begun);
         for turn in 1.. {
             match self.turn() {
                 Turn::Idle => return Poll::Pending,
@@ -275,7 +284,7 @@ impl<H: Handler> Future for Worker<H> {
                 Turn::GiveWay => break,
                 Turn::Busy if turn % TURNS_PER_POLL != 0 => {}
                 Turn::Busy => {
-                    if begun.elapsed() > YIELD_AFTER {
+                    if self.shared.clock.now().saturating_since(begun) > YIELD_AFTER {
                         break;
                     }
                 }

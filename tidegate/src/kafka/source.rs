@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::{ClientConfig, ClientContext as _};
 use tidegate_engine::{Capacity, CommitPoint, Offset, PartitionId};
 use tidegate_runtime::{
     Assignment, Batch, Read, Source, SourceError, SourceEvent, SourceWaker, TopicPartition,
@@ -157,6 +158,9 @@ impl KafkaSource {
                 }
             }
             NativeEvent::Admin { request, result } => self.answered(request, result),
+            NativeEvent::Log { level, facility, text } => {
+                Context.log(log_level(level), &facility, &text);
+            }
             NativeEvent::Other => {}
         }
     }
@@ -298,6 +302,16 @@ impl KafkaSource {
                 Some(code) => refused(id, offset, code),
             });
         }
+    }
+}
+
+/// librdkafka's levels are syslog's.
+fn log_level(level: i32) -> RDKafkaLogLevel {
+    match level {
+        i32::MIN..=3 => RDKafkaLogLevel::Error,
+        4 => RDKafkaLogLevel::Warning,
+        5 | 6 => RDKafkaLogLevel::Info,
+        _ => RDKafkaLogLevel::Debug,
     }
 }
 

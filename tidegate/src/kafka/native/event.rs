@@ -2,6 +2,7 @@
 //! Events of the main queue, copied into plain data.
 
 use std::ffi::{CStr, c_char};
+use std::ptr;
 use std::slice;
 
 use rdkafka::error::RDKafkaErrorCode;
@@ -45,6 +46,12 @@ pub(crate) enum NativeEvent {
     Admin {
         request: usize,
         result: Result<admin::AdminAnswer, (RDKafkaErrorCode, String)>,
+    },
+    /// A log line of the client.
+    Log {
+        level: i32,
+        facility: String,
+        text: String,
     },
     /// Of no interest here.
     Other,
@@ -93,6 +100,11 @@ unsafe fn copy(raw: *mut sys::rd_kafka_event_t) -> NativeEvent {
                     fatal: sys::rd_kafka_event_error_is_fatal(raw) != 0,
                     topic,
                 }
+            }
+            sys::RD_KAFKA_EVENT_LOG => {
+                let (mut facility, mut line, mut level) = (ptr::null(), ptr::null(), 0);
+                sys::rd_kafka_event_log(raw, &mut facility, &mut line, &mut level);
+                NativeEvent::Log { level, facility: text(facility), text: text(line) }
             }
             kind => match admin::answer(kind, raw) {
                 Some(answer) => NativeEvent::Admin {
