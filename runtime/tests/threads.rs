@@ -17,6 +17,13 @@ use tidegate_runtime::{Consumer, Outcome, Record, Settings, blocking};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_handler_that_blocks_its_thread_does_not_stop_the_others() {
+    // Who is blocked depends on which thread wakes which.
+    for _ in 0..30 {
+        one_handler_blocks_its_thread().await;
+    }
+}
+
+async fn one_handler_blocks_its_thread() {
     let log = log(4);
     let blocker = fill_partition(&log, 0, 1).len();
     fill(&log, 4_000, 400);
@@ -252,9 +259,12 @@ mod tower {
 
     use super::*;
 
-    /// Ready for one call in two polls, and fails every tenth record once.
+    /// Ready at the second poll, and fails every tenth record once.
     #[derive(Clone)]
-    struct Reluctant(bool, Arc<Mutex<Vec<i64>>>);
+    struct Reluctant {
+        polls: u32,
+        seen: Arc<Mutex<Vec<i64>>>,
+    }
 
     impl tower_service::Service<Record> for Reluctant {
         type Response = ();
@@ -262,8 +272,8 @@ mod tower {
         type Future = std::future::Ready<Result<(), String>>;
 
         fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), String>> {
-            self.0 = !self.0;
-            if self.0 {
+            self.polls += 1;
+            if self.polls == 1 {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -271,11 +281,11 @@ mod tower {
         }
 
         fn call(&mut self, record: Record) -> Self::Future {
-            assert!(!self.0, "called before it was ready");
+            assert_eq!(self.polls, 2, "called before it was ready");
             if record.offset() % 10 == 0 && record.attempt() == 1 {
                 return std::future::ready(Err("once more".to_owned()));
             }
-            self.1.lock().unwrap().push(record.offset());
+            self.seen.lock().unwrap().push(record.offset());
             std::future::ready(Ok(()))
         }
     }
@@ -285,9 +295,10 @@ mod tower {
         let log = log(1);
         fill(&log, 100, 1);
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let handler = service(Reluctant(false, Arc::clone(&seen)));
+        let handler = service(Reluctant { polls: 0, seen: Arc::clone(&seen) });
         let summary = consumer(&log, settings(Config::default())).run(handler).await.unwrap();
         assert_eq!((summary.finished(), summary.counters.failed), (100, 10));
+        assert_eq!(summary.panics, 0);
         assert_eq!(*seen.lock().unwrap(), (0..100).collect::<Vec<_>>());
     }
 

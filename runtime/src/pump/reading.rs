@@ -12,6 +12,9 @@ use crate::source::{NextRead, Source};
 
 /// Records asked of a partition at once: what is admitted under one lock.
 const RECORDS_PER_READ: u32 = 256;
+/// An idle worker is woken when so many were read, or when the turn ends: waking one for each read
+/// would have it fall asleep again before the next.
+const RECORDS_BEFORE_WAKING: usize = 1_024;
 /// Records read in one turn, about.
 const RECORDS_PER_TURN: usize = 2_048;
 
@@ -46,11 +49,21 @@ impl<S: Source> Pump<S> {
                 self.rotation = index + 1;
             }
             progress |= records.is_some_and(|records| records > 0 || more);
+            if read >= RECORDS_BEFORE_WAKING {
+                self.ring_worker();
+            }
             if read >= RECORDS_PER_TURN || self.remaining == Some(0) {
                 break;
             }
         }
+        self.ring_worker();
         progress
+    }
+
+    fn ring_worker(&mut self) {
+        if let Some(worker) = self.to_ring.take() {
+            self.shared.ring(worker);
+        }
     }
 
     /// A run until the end leaves alone what came later, or it would never end while records come.
@@ -111,9 +124,7 @@ impl<S: Source> Pump<S> {
             // A worker that is not idle takes more when it is done with what it has.
             if engine.has_ready() && core.all_idle() { core.claim_idle() } else { None }
         };
-        if let Some(worker) = worker {
-            self.shared.ring(worker);
-        }
+        self.to_ring = self.to_ring.or(worker);
         if records > 0 || read.position.is_some() {
             self.schedule_commit(now);
         }

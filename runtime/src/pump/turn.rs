@@ -59,6 +59,8 @@ pub(crate) struct Pump<S> {
     /// Where the next scan starts.
     pub(super) rotation: usize,
     pub(super) waiting: Vec<Waiting>,
+    /// An idle worker that was claimed for what was read and is still to be woken.
+    pub(super) to_ring: Option<usize>,
     pub(super) batches: Vec<Arc<Batch>>,
     pub(super) arrivals: Vec<Arrival<RecordRef>>,
     pub(super) points: Vec<CommitPoint>,
@@ -115,6 +117,7 @@ impl<S: Source> Pump<S> {
             active: Vec::new(),
             rotation: 0,
             waiting: Vec::new(),
+            to_ring: None,
             batches: Vec::new(),
             arrivals: Vec::new(),
             points: Vec::new(),
