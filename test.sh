@@ -63,6 +63,19 @@ prerequisites() {
     return 1
 }
 
+# Every test that docs/guarantees.md names exists, and every promise names one.
+guarantees() {
+    local file=docs/guarantees.md reference path name missing=0
+    for reference in $(grep -oE '[a-z]+/[A-Za-z0-9_/.-]+\.rs::[A-Za-z0-9_]+' "$file" | sort -u); do
+        path=${reference%%::*} name=${reference##*::}
+        if ! grep -qE "fn $name\b" "$path" 2>/dev/null; then
+            echo "$file names $reference, which does not exist" >&2
+            missing=1
+        fi
+    done
+    return "$missing"
+}
+
 deny() {
     if cargo deny --version >/dev/null 2>&1; then
         cargo deny check
@@ -113,6 +126,7 @@ trap finish EXIT
 
 step "prerequisites" prerequisites
 step "format" cargo fmt --all --check
+step "promises and their tests" guarantees
 step "lints" cargo clippy --release --workspace --all-targets --all-features -- -D warnings
 step "engine and runtime, debug assertions on" cargo test -p tidegate-engine -p tidegate-runtime
 step "all tests" cargo test --release --workspace --all-features
