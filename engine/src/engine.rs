@@ -202,6 +202,7 @@ impl<P: Clone> Engine<P> {
                 position: p.position,
                 committed: p.committed,
                 commit_point: self.commit_point(p),
+                unfinished: p.unfinished,
                 queued: p.queued,
                 in_flight: p.in_flight,
                 bytes: p.bytes,

@@ -59,6 +59,9 @@ pub struct PartitionSnapshot {
     pub committed: Option<Offset>,
     /// What could be committed: the first unfinished offset.
     pub commit_point: Option<Offset>,
+    /// Read and not finished, those included that are not processed any more because the
+    /// partition drains or has stopped.
+    pub unfinished: u32,
     /// Admitted and waiting.
     pub queued: u32,
     /// Handlers running.
