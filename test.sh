@@ -4,8 +4,7 @@
 #   ./test.sh          all of it
 #
 # It needs Rust, cc, make and perl for the C libraries, and Java 17 or newer with Maven for
-# Apache Kafka, which the tests fetch by its coordinates and start themselves, and libfaketime,
-# which sets the clock of a single process. On Debian and
+# Apache Kafka, which the tests fetch by its coordinates and start themselves. On Debian and
 # Ubuntu, as root, it installs what is missing; elsewhere it says what to install.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -41,8 +40,6 @@ missing_packages() {
     command -v perl >/dev/null || echo perl
     java_is_new_enough 2>/dev/null || echo default-jdk-headless
     command -v mvn >/dev/null || echo maven
-    [ -n "${TIDEGATE_FAKETIME:-}" ] ||
-        compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || echo faketime
 }
 
 prerequisites() {

@@ -81,13 +81,21 @@ pub struct Engine<P> {
     backing_off: u32,
     bytes: u64,
     /// A partition whose next record is too large for what is free: others wait until it fits.
-    reserved: Option<(PartitionId, u64)>,
+    reserved: Option<Reservation>,
     retries: RetryQueue,
     jitter: Jitter,
     actions: VecDeque<Action>,
     next_watch: Instant,
     next_stall_check: Instant,
     counters: Counters,
+}
+
+/// Room that is kept free for a partition's next record.
+#[derive(Clone, Copy, Debug)]
+struct Reservation {
+    holder: PartitionId,
+    bytes: u64,
+    since: Instant,
 }
 
 impl<P: Clone> Engine<P> {
@@ -245,7 +253,7 @@ impl<P: Clone> Engine<P> {
         entry.state = State::Ready;
         let id = entry.partition;
         let Some(Some(partition)) = self.partitions.get_mut(id.index()) else { return };
-        partition.ready.push_back::<P, Turn>(&mut self.slab, slot);
+        partition.ready.push_back(&mut self.slab, slot);
         partition.ready_count += 1;
         if partition.stalled {
             return;

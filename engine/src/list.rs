@@ -1,4 +1,4 @@
-//! Intrusive doubly linked lists through the slab: O(1), no allocation.
+//! Intrusive lists through the slab: O(1), no allocation.
 
 use crate::slab::{NIL, Slab};
 
@@ -17,10 +17,6 @@ pub(crate) struct List {
 
 impl List {
     pub(crate) const EMPTY: Self = Self { head: NIL, tail: NIL };
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.head == NIL
-    }
 
     pub(crate) fn push_back<P, L: Links<P>>(&mut self, slab: &mut Slab<P>, slot: u32) {
         *L::prev(slab, slot) = self.tail;
@@ -43,13 +39,40 @@ impl List {
             next => *L::prev(slab, next) = prev,
         }
     }
+}
 
-    pub(crate) fn pop_front<P, L: Links<P>>(&mut self, slab: &mut Slab<P>) -> Option<u32> {
+/// First in, first out: the records of a partition whose turn it is. Linked one way only.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Queue {
+    head: u32,
+    tail: u32,
+}
+
+impl Queue {
+    pub(crate) const EMPTY: Self = Self { head: NIL, tail: NIL };
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head == NIL
+    }
+
+    pub(crate) fn push_back<P>(&mut self, slab: &mut Slab<P>, slot: u32) {
+        slab[slot].turn_next = NIL;
+        match self.tail {
+            NIL => self.head = slot,
+            tail => slab[tail].turn_next = slot,
+        }
+        self.tail = slot;
+    }
+
+    pub(crate) fn pop_front<P>(&mut self, slab: &Slab<P>) -> Option<u32> {
         let head = self.head;
         if head == NIL {
             return None;
         }
-        self.remove::<P, L>(slab, head);
+        self.head = slab[head].turn_next;
+        if self.head == NIL {
+            self.tail = NIL;
+        }
         Some(head)
     }
 }
@@ -67,13 +90,13 @@ impl<P> Links<P> for Track {
     }
 }
 
-/// The list that a record's state puts it in: ready (per partition) or in flight (by start time).
-/// It is never in both.
+/// The records in flight by start time. What is ready waits in a [`Queue`] through the same link:
+/// a record is never in both.
 pub(crate) struct Turn;
 
 impl<P> Links<P> for Turn {
     fn prev(slab: &mut Slab<P>, slot: u32) -> &mut u32 {
-        &mut slab[slot].turn_prev
+        &mut slab.attempt_mut(slot).turn_prev
     }
 
     fn next(slab: &mut Slab<P>, slot: u32) -> &mut u32 {

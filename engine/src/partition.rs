@@ -1,6 +1,6 @@
 //! What the engine keeps for one assigned partition.
 
-use crate::list::List;
+use crate::list::{List, Queue};
 use crate::{FinishedRanges, Instant, Offset};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(crate) struct Partition {
     /// Unfinished records in offset order: the first one is the commit point.
     pub(crate) track: List,
     /// Of these, the ones whose turn it is, first in, first out.
-    pub(crate) ready: List,
+    pub(crate) ready: Queue,
     /// Whether the ring of partitions with ready records has it.
     pub(crate) in_ring: bool,
     /// How many are ready.
@@ -65,7 +65,7 @@ impl Partition {
         Self {
             phase: Phase::Active,
             track: List::EMPTY,
-            ready: List::EMPTY,
+            ready: Queue::EMPTY,
             in_ring: false,
             ready_count: 0,
             stalled: false,

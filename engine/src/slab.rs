@@ -29,34 +29,53 @@ pub(crate) enum State {
     Parked,
 }
 
+/// What every step of a record's life touches: one cache line, because the steps are taken by
+/// different threads and a line that another core wrote last is most of what a record costs.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Entry<P> {
     pub(crate) offset: Offset,
-    pub(crate) key: Option<KeyHash>,
-    /// Start of the attempt that is in flight.
-    pub(crate) since: Instant,
     pub(crate) payload: Option<P>,
+    key: KeyHash,
+    has_lane: bool,
+    pub(crate) state: State,
     pub(crate) partition: PartitionId,
     pub(crate) bytes: u32,
     pub(crate) generation: u32,
-    /// Attempts that failed.
-    pub(crate) failed: u32,
     pub(crate) track_prev: u32,
     pub(crate) track_next: u32,
-    pub(crate) turn_prev: u32,
     pub(crate) turn_next: u32,
     /// The next record of its lane.
     pub(crate) lane_next: u32,
+}
+
+/// What only attempts touch.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    /// Start of the one that is in flight.
+    pub(crate) since: Instant,
+    /// The engine's count of successes at the first overload answer.
+    pub(crate) successes_at_overload: u64,
+    /// Attempts that failed.
+    pub(crate) failed: u32,
     /// Overload answers since the last attempt that counted.
     pub(crate) overloads: u32,
-    /// The engine's count of successes at the first of them.
-    pub(crate) successes_at_overload: u64,
-    pub(crate) state: State,
+    pub(crate) turn_prev: u32,
+}
+
+impl Attempt {
+    const NONE: Self = Self {
+        since: Instant::from_nanos(0),
+        successes_at_overload: 0,
+        failed: 0,
+        overloads: 0,
+        turn_prev: NIL,
+    };
 }
 
 impl<P> Entry<P> {
     pub(crate) fn lane(&self) -> Option<Lane> {
-        self.key.map(|key| Lane { partition: self.partition, key })
+        self.has_lane.then_some(Lane { partition: self.partition, key: self.key })
     }
 }
 
@@ -64,12 +83,18 @@ impl<P> Entry<P> {
 #[derive(Debug)]
 pub(crate) struct Slab<P> {
     entries: Vec<Entry<P>>,
+    /// By slot; one of a free slot is as new.
+    attempts: Vec<Attempt>,
     free: Vec<u32>,
 }
 
 impl<P> Slab<P> {
     pub(crate) fn with_capacity(entries: usize) -> Self {
-        Self { entries: Vec::with_capacity(entries), free: Vec::with_capacity(entries) }
+        Self {
+            entries: Vec::with_capacity(entries),
+            attempts: Vec::with_capacity(entries),
+            free: Vec::with_capacity(entries),
+        }
     }
 
     /// Puts an entry into a free slot. Its links and generation are the slab's.
@@ -83,21 +108,17 @@ impl<P> Slab<P> {
     ) -> u32 {
         let mut entry = Entry {
             offset,
-            key,
-            since: Instant::default(),
             payload: Some(payload),
+            key: key.unwrap_or(KeyHash(0)),
+            has_lane: key.is_some(),
+            state: State::Waiting,
             partition,
             bytes,
             generation: 0,
-            failed: 0,
             track_prev: NIL,
             track_next: NIL,
-            turn_prev: NIL,
             turn_next: NIL,
             lane_next: NIL,
-            overloads: 0,
-            successes_at_overload: 0,
-            state: State::Waiting,
         };
         match self.free.pop() {
             Some(slot) => {
@@ -109,6 +130,7 @@ impl<P> Slab<P> {
                 let slot = self.entries.len();
                 assert!(slot < NIL as usize, "more than 2^32 - 1 admitted records");
                 self.entries.push(entry);
+                self.attempts.push(Attempt::NONE);
                 slot as u32
             }
         }
@@ -121,6 +143,7 @@ impl<P> Slab<P> {
         entry.state = State::Free;
         entry.payload = None;
         entry.generation = entry.generation.wrapping_add(1);
+        self.attempts[slot as usize] = Attempt::NONE;
         self.free.push(slot);
     }
 
@@ -129,6 +152,14 @@ impl<P> Slab<P> {
         let entry = &mut self[slot];
         entry.generation = entry.generation.wrapping_add(1);
         Ticket { slot, generation: entry.generation }
+    }
+
+    pub(crate) fn attempt(&self, slot: u32) -> &Attempt {
+        &self.attempts[slot as usize]
+    }
+
+    pub(crate) fn attempt_mut(&mut self, slot: u32) -> &mut Attempt {
+        &mut self.attempts[slot as usize]
     }
 
     pub(crate) fn ticket(&self, slot: u32) -> Ticket {

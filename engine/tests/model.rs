@@ -149,7 +149,7 @@ impl World {
             bytes += u64::from(record.bytes);
             if bytes > most {
                 if arrivals.is_empty() && capacity.records > 0 {
-                    m.engine.reserve(id(partition), bytes);
+                    m.engine.reserve(id(partition), bytes, self.now);
                 }
                 break;
             }

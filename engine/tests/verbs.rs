@@ -221,13 +221,68 @@ fn a_large_record_is_not_starved_by_small_ones() {
     assign(&mut engine, Q);
     engine.handle_records(Q, [arrival(0, 1, 400)], Some(Offset(1)), at(0));
     assert!(engine.capacity(P, at(0)).first < 900);
-    engine.reserve(P, 900);
+    engine.reserve(P, 900, at(0));
     assert_eq!(engine.capacity(Q, at(0)), Capacity::default(), "others wait");
     let running = dispatch(&mut engine, at(0));
     engine.handle_outcome(running[0].ticket, Outcome::Done, at(1));
     assert!(engine.capacity(P, at(1)).first >= 900);
     engine.handle_records(P, [arrival(0, 1, 900)], Some(Offset(1)), at(1));
     assert_ne!(engine.capacity(Q, at(1)), Capacity::default());
+}
+
+#[test]
+fn a_reservation_that_cannot_be_met_stops_nobody_for_long() {
+    let mut engine = engine(Config { max_bytes: 1_024, ..Config::default() });
+    assign(&mut engine, Q);
+    engine.handle_records(Q, [arrival(0, 1, 400)], Some(Offset(1)), at(0));
+    dispatch(&mut engine, at(0));
+    engine.reserve(P, 900, at(0));
+    assert_eq!(engine.capacity(Q, at(999)), Capacity::default());
+    assert_ne!(engine.capacity(Q, at(1_000)), Capacity::default());
+    engine.reserve(P, 900, at(1_000));
+    assert_ne!(engine.capacity(Q, at(1_500)), Capacity::default(), "their turn");
+    engine.reserve(P, 900, at(2_000));
+    assert_eq!(engine.capacity(Q, at(2_000)), Capacity::default(), "and again");
+
+    // What the holder itself holds cannot be waited for by stopping others.
+    let mut engine = self::engine(Config { max_bytes: 1_024, ..Config::default() });
+    assign(&mut engine, Q);
+    engine.handle_records(P, [arrival(0, 1, 400)], Some(Offset(1)), at(0));
+    engine.reserve(P, 900, at(0));
+    assert_ne!(engine.capacity(Q, at(0)), Capacity::default());
+}
+
+#[test]
+fn many_ranges_of_an_earlier_commit_do_not_hold_a_partition_up() {
+    let mut engine = Engine::new(Config { max_in_flight: 50, ..Config::default() }, at(0)).unwrap();
+    assign(&mut engine, P);
+    // Every second record finishes: a range for each of the others.
+    let mut offset = 0;
+    loop {
+        let capacity = engine.capacity(P, at(0)).records;
+        if capacity == 0 {
+            break;
+        }
+        let records = (0..i64::from(capacity)).map(|i| arrival(offset + i, 1, 1));
+        let unordered = records.map(|r| Arrival { key: None, ..r }).collect::<Vec<_>>();
+        offset += i64::from(capacity);
+        engine.handle_records(P, unordered, Some(Offset(offset)), at(0));
+        for dispatch in dispatch(&mut engine, at(0)) {
+            if dispatch.offset.0 % 2 == 1 {
+                engine.handle_outcome(dispatch.ticket, Outcome::Done, at(0));
+            } else {
+                let after = Some(Duration::from_secs(3_600));
+                engine.handle_outcome(dispatch.ticket, Outcome::Retry { after }, at(0));
+            }
+        }
+    }
+    assert!(offset > 1_500, "{offset}");
+    let commit = commit(&mut engine).remove(0);
+    let mut next = Engine::<i64>::new(Config::default(), at(0)).unwrap();
+    let start =
+        Start { committed: Some(commit.offset), metadata: &commit.metadata, incarnation: 1 };
+    next.handle_assigned(P, start, at(0)).unwrap();
+    assert!(next.capacity(P, at(0)).records >= 100);
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub struct Settings {
     pub engine: Config,
     /// How often finished records are committed. 1 ms to 60 s; 200 ms by default: what was
     /// finished within the last interval is repeated after a crash, and a broker bears it easily.
+    /// At most half of the engine's `commit_stall`.
     pub commit_interval: Duration,
     /// How long handlers may go on when their partition is being given away. 0 to 5 min; 5 s by
     /// default: other partitions may get nothing new meanwhile, so it should be short. Then they
@@ -58,6 +59,14 @@ impl Settings {
         self.engine.validate()?;
         let ms = Duration::from_millis;
         duration("commit_interval", self.commit_interval, ms(1), ms(60_000))?;
+        // A stall is told from the silence of commits, so there must be more than one in it.
+        let most = self.engine.commit_stall / 2;
+        duration(
+            "commit_interval (at most half of commit_stall)",
+            self.commit_interval,
+            ms(1),
+            most,
+        )?;
         duration("drain_timeout", self.drain_timeout, ms(0), ms(300_000))?;
         duration("shutdown_timeout", self.shutdown_timeout, ms(100), ms(3_600_000))?;
         number("workers", self.workers.unwrap_or(1) as u64, 1, MAX_WORKERS as u64)?;
@@ -97,6 +106,8 @@ mod tests {
         };
         let zero = Duration::ZERO;
         refused(Settings { commit_interval: zero, ..Settings::default() }, "commit_interval");
+        let late = Duration::from_secs(2);
+        refused(Settings { commit_interval: late, ..Settings::default() }, "half of commit_stall");
         refused(Settings { shutdown_timeout: zero, ..Settings::default() }, "shutdown_timeout");
         refused(Settings { workers: Some(0), ..Settings::default() }, "workers");
         refused(Settings { workers: Some(65), ..Settings::default() }, "workers");

@@ -341,7 +341,7 @@ async fn no_partition_with_room_is_overlooked_among_many_without() {
     }
     // Each window takes one record, and all but one partition are stuck in theirs. Nothing but
     // outcomes wakes the pump.
-    let engine = Config { max_window: 1, ..Config::default() };
+    let engine = Config { max_window: 1, commit_stall: ms(120_000), ..Config::default() };
     let commit_interval = ms(60_000);
     let settings = Settings { commit_interval, ..settings(engine) };
     let took = Arc::new(Mutex::new(ms(0)));

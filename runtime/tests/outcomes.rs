@@ -187,6 +187,27 @@ async fn a_hang_is_cancelled_by_the_timeout_and_counts_as_an_attempt() {
     assert_eq!(events.count(told), 1);
 }
 
+/// With the clock paused: it must not depend on time passing.
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_wakes_itself_lets_other_tasks_run() {
+    let log = log(1);
+    fill(&log, 5, 5);
+    let summary = run(&log, settings(Config::default()), |_: Record| {
+        let done = Arc::new(AtomicBool::new(false));
+        let does = Arc::clone(&done);
+        tokio::spawn(async move { does.store(true, Atomic::Relaxed) });
+        std::future::poll_fn(move |context| {
+            if done.load(Atomic::Relaxed) {
+                return std::task::Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            std::task::Poll::Pending
+        })
+    })
+    .await;
+    assert_eq!(summary.finished(), 5);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stuck_record_and_its_partition_are_reported_once() {
     let (log, events) = (log(1), EventLog::default());

@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use common::{Recorder, Running, builder, recorded, wait_for};
@@ -220,50 +220,21 @@ fn a_broker_that_dies_stops_the_work_and_nothing_is_repeated() {
         .assert_ok();
 }
 
-/// libfaketime sets the wall clock of one process only.
-fn faketime() -> PathBuf {
-    let given = std::env::var_os("TIDEGATE_FAKETIME").map(PathBuf::from);
-    let found = ["x86_64", "aarch64"]
-        .map(|cpu| PathBuf::from(format!("/usr/lib/{cpu}-linux-gnu/faketime/libfaketime.so.1")));
-    given.into_iter().chain(found).find(|path| path.exists()).expect(
-        "libfaketime.so.1 is needed: install the Debian package faketime, or name the file in \
-         TIDEGATE_FAKETIME",
-    )
-}
-
 #[test]
-fn a_wall_clock_that_is_set_back_or_forth_has_no_effect() {
-    let broker = Broker::shared();
-    let name = "clock";
-    let written = fill(broker, name, 4, 12_000);
-    let folder = tempfile::tempdir().unwrap();
-    let clock = folder.path().join("clock");
-    std::fs::write(&clock, "+0").unwrap();
-    let more = [
-        ("LD_PRELOAD", faketime().to_string_lossy().into_owned()),
-        ("FAKETIME_TIMESTAMP_FILE", clock.to_string_lossy().into_owned()),
-        ("FAKETIME_NO_CACHE", "1".to_owned()),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-    ];
-    let more = more.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let mut a = member(broker, name, "a", folder.path(), &more);
-    let history = || History::read(folder.path().join("history")).unwrap_or_else(|_| empty());
-    let ends = || finished_lately(&history(), "a", Duration::from_secs(1_000));
-    for (records, offset) in [(1_000, "-3600"), (4_000, "+7200"), (7_000, "-86400")] {
-        wait_for("the member to work", || ends() > records);
-        std::fs::write(&clock, offset).unwrap();
-    }
-    wait_for("everything to be committed", || committed(broker, name) == 12_000);
-    a.terminate();
-    assert!(a.wait(Duration::from_secs(25)).unwrap().success());
-    let said = output(folder.path(), "a");
-    assert!(!said.contains(" lost") && !said.contains("expelled"), "{said}");
-    Judge::expecting_written(&written)
-        .ordering(Order::Key)
-        .limit(LIMIT as usize)
-        .max_repeats(0)
-        .check(&history())
-        .assert_ok();
+fn a_shutdown_ends_in_time_though_the_broker_is_gone() {
+    let mut broker = Broker::start();
+    let name = "gone";
+    let _ = fill(&broker, name, 4, 20_000);
+    let recorder = Recorder::new();
+    let consumer = builder(&broker, name).shutdown_timeout(Duration::from_secs(5));
+    let running = Running::start(consumer, &recorder.member("a"), five_ms);
+    running.wait_done(500);
+    broker.kill();
+    std::thread::sleep(Duration::from_millis(500));
+    let begun = std::time::Instant::now();
+    let summary = running.stop();
+    assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
+    assert!(summary.uncommitted > 0, "what was not committed is said: {summary}");
 }
 
 #[test]

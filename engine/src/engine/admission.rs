@@ -1,10 +1,15 @@
 //! Taking records in: how much fits, and what was finished before.
 
-use super::Engine;
+use core::time::Duration;
+
+use super::{Engine, Reservation};
 use crate::lanes::Lane;
 use crate::list::Track;
 use crate::partition::{Partition, Phase};
 use crate::{Arrival, Capacity, Instant, KeyHash, Offset, Ordering, PartitionId};
+
+/// Others wait so long for a large record, and then have so long for themselves.
+const RESERVED_FOR: Duration = Duration::from_secs(1);
 
 impl<P: Clone> Engine<P> {
     /// How much of a partition to read now. Zero when it is not assigned, is being revoked or has
@@ -23,20 +28,31 @@ impl<P: Clone> Engine<P> {
             return none;
         }
         let reserved = match self.reserved {
-            Some((holder, _)) if holder != id => return none,
-            holder => holder.is_some(),
+            Some(reservation) if reservation.holder != id => {
+                if self.holds(reservation, now) {
+                    return none;
+                }
+                false
+            }
+            reservation => reservation.is_some(),
         };
-        if self.window_is_full(partition) {
+        let window = self.window_left(partition);
+        if window == 0 {
             return none;
         }
 
         let held = partition.queued + partition.in_flight;
         let free = (self.config.max_queued + self.limit).saturating_sub(self.admitted());
+        // Beyond what is sure to fit in a commit, ranges are dropped: a few more repeats after a
+        // restart are better than a partition that stands still behind ranges of earlier commits.
         let known = partition.unfinished + partition.ahead.len() as u32;
+        let fitting = self.max_unfinished.saturating_sub(known);
+        let least = self.limit.saturating_sub(partition.unfinished);
         let records = self
             .share(u64::from(held), u64::from(free), reserved)
             .min(u64::from(self.config.max_queued.saturating_sub(self.queued)))
-            .min(u64::from(self.max_unfinished.saturating_sub(known))) as u32;
+            .min(u64::from(fitting.max(least)))
+            .min(window) as u32;
         let free_bytes = self.config.max_bytes.saturating_sub(self.bytes);
         let bytes = self.share(partition.bytes, free_bytes, reserved);
         let first = if self.admitted() == 0 {
@@ -53,12 +69,28 @@ impl<P: Clone> Engine<P> {
     }
 
     /// The next record of this partition has `bytes` bytes and did not fit: others are given no
-    /// capacity until it does. Without this a large record could wait for ever beside small ones
-    /// that take every byte as it becomes free.
-    pub fn reserve(&mut self, id: PartitionId, bytes: u64) {
-        if self.partition(id).is_some_and(|p| p.phase == Phase::Active) {
-            self.reserved.get_or_insert((id, bytes));
+    /// capacity until it does, but for a second at most, and then again only after a second.
+    /// Without this a large record could wait for ever beside small ones that take every byte as
+    /// it becomes free; without the second, one that cannot be helped would stop everybody.
+    pub fn reserve(&mut self, id: PartitionId, bytes: u64, now: Instant) {
+        if self.partition(id).is_none_or(|p| p.phase != Phase::Active) {
+            return;
         }
+        let over = |r: Reservation| now.saturating_since(r.since) >= 2 * RESERVED_FOR;
+        if self.reserved.is_none_or(over) {
+            self.reserved = Some(Reservation { holder: id, bytes, since: now });
+        }
+    }
+
+    /// Whether others have to wait for a reservation: not when it would not help, because the
+    /// holder is held back by something else than what others hold.
+    fn holds(&self, reservation: Reservation, now: Instant) -> bool {
+        let Reservation { holder, bytes, since } = reservation;
+        let Some(partition) = self.partition(holder) else { return false };
+        now.saturating_since(since) < RESERVED_FOR
+            && !self.is_stalled(partition, now)
+            && self.window_left(partition) > 0
+            && (partition.bytes == 0 || partition.bytes + bytes <= self.config.max_bytes)
     }
 
     /// Takes records that were read, at most [`capacity`](Self::capacity), in offset order.
@@ -84,11 +116,12 @@ impl<P: Clone> Engine<P> {
             let offset = arrival.offset;
             partition.base.get_or_insert(offset);
             last = Some(offset);
-            if partition.was_finished(offset, arrival.leader_epoch) {
+            let was_finished = partition.was_finished(offset, arrival.leader_epoch);
+            partition.leader_epoch = partition.leader_epoch.max(arrival.leader_epoch);
+            if was_finished {
                 self.counters.already_finished += 1;
                 continue;
             }
-            partition.leader_epoch = partition.leader_epoch.max(arrival.leader_epoch);
             partition.unfinished += 1;
             partition.queued += 1;
             partition.bytes += u64::from(arrival.bytes);
@@ -109,7 +142,7 @@ impl<P: Clone> Engine<P> {
             }
         }
         self.counters.admitted += u64::from(admitted);
-        if last.is_some() && self.reserved.is_some_and(|(holder, _)| holder == id) {
+        if last.is_some() && self.reserved.is_some_and(|r| r.holder == id) {
             self.reserved = None;
         }
         if let Some(partition) = self.partition_mut(id) {
@@ -131,13 +164,13 @@ impl<P: Clone> Engine<P> {
         free.saturating_sub(held).div_ceil(2)
     }
 
-    fn window_is_full(&self, partition: &Partition) -> bool {
-        match (partition.position, self.commit_point(partition)) {
-            (Some(position), Some(point)) => {
-                (position.0 - point.0).max(0).unsigned_abs() >= self.config.max_window
-            }
-            _ => false,
-        }
+    /// How many offsets further a partition may be read.
+    fn window_left(&self, partition: &Partition) -> u64 {
+        let ahead = match (partition.position, self.commit_point(partition)) {
+            (Some(position), Some(point)) => (position.0 - point.0).max(0).unsigned_abs(),
+            _ => 0,
+        };
+        self.config.max_window.saturating_sub(ahead)
     }
 
     /// Whether there has been something to commit for too long without a commit that succeeded.

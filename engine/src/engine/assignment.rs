@@ -1,7 +1,7 @@
 //! Partitions come and go.
 
 use super::Engine;
-use crate::list::List;
+use crate::list::Queue;
 use crate::partition::{Memory, Partition, Phase};
 use crate::slab::{NIL, State};
 use crate::{
@@ -53,7 +53,8 @@ impl<P: Clone> Engine<P> {
             (!decoded.finished.is_empty()).then_some(decoded.leader_epoch),
             memory.as_ref().map(|memory| memory.leader_epoch),
         ];
-        partition.ahead_epoch = epochs.into_iter().flatten().min().unwrap_or(-1);
+        let known = epochs.into_iter().flatten().filter(|epoch| *epoch >= 0);
+        partition.ahead_epoch = known.min().unwrap_or(-1);
         let from_memory = memory.iter().flat_map(|memory| memory.finished.iter());
         partition.ahead = FinishedRanges::from_any(decoded.finished.iter().chain(from_memory));
         if let Some(committed) = start.committed {
@@ -198,7 +199,7 @@ impl<P: Clone> Engine<P> {
             true => 0,
             false => ready,
         };
-        partition.ready = List::EMPTY;
+        partition.ready = Queue::EMPTY;
         partition.ready_count = 0;
         partition.queued -= queued;
         partition.bytes -= bytes;
@@ -206,7 +207,7 @@ impl<P: Clone> Engine<P> {
         self.ready -= ready;
         self.backing_off -= backing_off;
         self.bytes -= bytes;
-        self.reserved = self.reserved.filter(|(holder, _)| *holder != id);
+        self.reserved = self.reserved.filter(|r| r.holder != id);
 
         // An orphan of an earlier epoch may have had parked records behind it.
         let mut slot = self.running.head;

@@ -19,7 +19,7 @@ impl<P: Clone> Engine<P> {
             if partition.stalled {
                 continue;
             }
-            let Some(slot) = partition.ready.pop_front::<P, Turn>(&mut self.slab) else {
+            let Some(slot) = partition.ready.pop_front(&self.slab) else {
                 continue;
             };
             if !partition.ready.is_empty() {
@@ -42,9 +42,11 @@ impl<P: Clone> Engine<P> {
             }
             // A ticket is good for one attempt: a late word about an earlier one means nothing.
             let ticket = self.slab.renew(slot);
+            let attempt = self.slab.attempt_mut(slot);
+            attempt.since = now;
+            let number = attempt.failed + 1;
             let entry = &mut self.slab[slot];
             entry.state = State::InFlight;
-            entry.since = now;
             let Some(payload) = entry.payload.clone() else {
                 debug_assert!(false, "a ready record has a payload");
                 continue;
@@ -53,7 +55,7 @@ impl<P: Clone> Engine<P> {
                 ticket,
                 partition: id,
                 offset: entry.offset,
-                attempt: entry.failed + 1,
+                attempt: number,
                 payload,
             });
         }

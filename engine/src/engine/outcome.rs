@@ -84,10 +84,11 @@ impl<P: Clone> Engine<P> {
     }
 
     fn fail(&mut self, slot: u32, phase: Phase, after: Option<Duration>, now: Instant) -> Verdict {
-        let entry = &mut self.slab[slot];
-        entry.failed += 1;
-        entry.overloads = 0;
-        let (id, offset, attempts) = (entry.partition, entry.offset, entry.failed);
+        let attempt = self.slab.attempt_mut(slot);
+        attempt.failed += 1;
+        attempt.overloads = 0;
+        let attempts = attempt.failed;
+        let (id, offset) = (self.slab[slot].partition, self.slab[slot].offset);
         if phase != Phase::Active {
             self.park_in_flight(slot);
             return Verdict::Unfinished;
@@ -122,13 +123,13 @@ impl<P: Clone> Engine<P> {
             return Verdict::Unfinished;
         }
         let successes = self.counters.done + self.counters.skipped;
-        let entry = &mut self.slab[slot];
-        if entry.overloads == 0 {
-            entry.successes_at_overload = successes;
+        let attempt = self.slab.attempt_mut(slot);
+        if attempt.overloads == 0 {
+            attempt.successes_at_overload = successes;
         }
-        entry.overloads += 1;
-        let answers = entry.overloads;
-        if answers >= OVERLOADS_PER_ATTEMPT && successes > entry.successes_at_overload {
+        attempt.overloads += 1;
+        let answers = attempt.overloads;
+        if answers >= OVERLOADS_PER_ATTEMPT && successes > attempt.successes_at_overload {
             return self.fail(slot, phase, retry_after, now);
         }
         let delay = retry_after.unwrap_or_else(|| self.jitter.delay(self.config.backoff, answers));
@@ -139,9 +140,10 @@ impl<P: Clone> Engine<P> {
     fn try_again(&mut self, slot: u32, delay: Duration, now: Instant) -> Verdict {
         let at = now + delay;
         let ticket = self.slab.ticket(slot);
+        let attempt = self.slab.attempt(slot).failed + 1;
         let entry = &mut self.slab[slot];
         entry.state = State::Backoff;
-        let (id, attempt) = (entry.partition, entry.failed + 1);
+        let id = entry.partition;
         self.retries.push(at, ticket);
         self.backing_off += 1;
         self.queued += 1;

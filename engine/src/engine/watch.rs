@@ -34,13 +34,14 @@ impl<P: Clone> Engine<P> {
             }
         }
         while self.due(self.stuck_cursor, self.config.stuck_after).is_some_and(|at| at <= now) {
+            let attempt = self.slab.attempt(self.stuck_cursor);
             let entry = &self.slab[self.stuck_cursor];
             self.stuck_cursor = entry.turn_next;
             self.actions.push_back(Action::Stuck {
                 partition: entry.partition,
                 offset: entry.offset,
-                attempt: entry.failed + 1,
-                running: now.saturating_since(entry.since),
+                attempt: attempt.failed + 1,
+                running: now.saturating_since(attempt.since),
             });
         }
         if self.next_stall_check <= now {
@@ -64,7 +65,7 @@ impl<P: Clone> Engine<P> {
     }
 
     fn due(&self, cursor: u32, after: Duration) -> Option<Instant> {
-        (cursor != NIL).then(|| self.slab[cursor].since + after)
+        (cursor != NIL).then(|| self.slab.attempt(cursor).since + after)
     }
 
     fn look_for_progress(&mut self, now: Instant) {

@@ -81,6 +81,9 @@ impl<S: Source> Pump<S> {
         capacity.records = capacity.records.min(most);
         let held = self.held.get_mut(id.index())?.as_mut()?;
         if capacity.records == 0 || capacity.first < held.too_large {
+            if held.too_large > 0 {
+                self.shared.lock().engine.reserve(id, held.too_large, now);
+            }
             return None;
         }
 
@@ -119,7 +122,7 @@ impl<S: Source> Pump<S> {
                 *remaining = remaining.saturating_sub(admitted.into());
             }
             if needs_room > 0 {
-                engine.reserve(id, needs_room);
+                engine.reserve(id, needs_room, now);
             }
             // A worker that is not idle takes more when it is done with what it has.
             if engine.has_ready() && core.all_idle() { core.claim_idle() } else { None }

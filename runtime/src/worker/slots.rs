@@ -173,6 +173,11 @@ impl<F> Slot<F> {
     }
 }
 
+/// Runs foreign code; a panic in it is an error with its words.
+pub(crate) fn guarded<T>(code: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(code)).map_err(message)
+}
+
 /// The words of a panic.
 fn message(panic: Box<dyn Any + Send>) -> String {
     let text = if let Some(text) = panic.downcast_ref::<&'static str>() {

@@ -10,7 +10,7 @@ use tidegate_engine::{CancelReason, Dispatch, Instant, Outcome as EngineOutcome,
 
 use super::doorbell::Doorbell;
 use super::pace::Pace;
-use super::slots::{Polled, Running, Slots};
+use super::slots::{Polled, Running, Slots, guarded};
 use crate::event::{Event, Events, FailureCause};
 use crate::handler::{Handler, OnCancel};
 use crate::outcome::{IntoOutcome, Outcome};
@@ -23,6 +23,9 @@ const WOKEN_PER_TURN: usize = 64;
 const TURNS_PER_POLL: usize = 16;
 /// So long a poll of the worker may take before it gives way to other tasks.
 const YIELD_AFTER: Duration = Duration::from_micros(500);
+/// And so many turns, about as many as fit into that time: on a paused clock time stands still, and
+/// a handler that wakes itself until another task has done something would wait for ever.
+const TURNS_AT_MOST: usize = 1_024;
 
 /// An attempt that ended with anything but "done".
 #[derive(Debug)]
@@ -171,9 +174,11 @@ impl<H: Handler> Worker<H> {
     fn settle(&mut self, running: Running, polled: Polled<<H::Future as Future>::Output>) {
         let (cause, outcome) = match polled {
             Poll::Pending => return,
-            Poll::Ready(Ok(output)) => match output.into_outcome() {
-                Outcome::Done => return self.done.push(running.ticket),
-                outcome => (FailureCause::Returned, outcome),
+            // The conversion is foreign code, too: an error's `Display` may panic.
+            Poll::Ready(Ok(output)) => match guarded(|| output.into_outcome()) {
+                Ok(Outcome::Done) => return self.done.push(running.ticket),
+                Ok(outcome) => (FailureCause::Returned, outcome),
+                Err(panic) => (FailureCause::Panicked, Outcome::retry(panic)),
             },
             Poll::Ready(Err(panic)) => (FailureCause::Panicked, Outcome::retry(panic)),
         };
@@ -282,6 +287,7 @@ impl<H: Handler> Future for Worker<H> {
                 Turn::Idle => return Poll::Pending,
                 Turn::End => return Poll::Ready(()),
                 Turn::GiveWay => break,
+                Turn::Busy if turn >= TURNS_AT_MOST => break,
                 Turn::Busy if turn % TURNS_PER_POLL != 0 => {}
                 Turn::Busy => {
                     if self.shared.clock.now().saturating_since(begun) > YIELD_AFTER {

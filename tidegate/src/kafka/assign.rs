@@ -152,14 +152,22 @@ impl Lookup {
         result: Result<AdminAnswer, (Code, String)>,
     ) -> Result<(), (Code, String)> {
         if self.incarnations.is(request) {
-            // Not essential: without it, ranges of an earlier topic of the name are told by their
-            // leader epoch only. Brokers before 2.8 have no ids.
-            let found = match result {
+            self.incarnations = Asked::Wanted;
+            let topics = match result {
                 Ok(AdminAnswer::TopicIds(topics)) => topics,
-                _ => Vec::new(),
+                Err((code, _)) if never_tells(code) => Vec::new(),
+                Err(error) => return Err(error),
+                Ok(_) => return Ok(()),
             };
-            let known = found.into_iter().filter_map(|(name, id)| Some((name, id.ok()?)));
-            self.incarnations = Asked::Known(known.collect());
+            let mut known = HashMap::new();
+            for (name, id) in topics {
+                match id {
+                    Ok(id) => known.insert(name, id),
+                    Err(code) if never_tells(code) => None,
+                    Err(code) => return Err((code, format!("topic {name}: {code}"))),
+                };
+            }
+            self.incarnations = Asked::Known(known);
         } else if self.committed.is(request) {
             self.committed = Asked::Wanted;
             let answers = match result? {
@@ -210,6 +218,18 @@ impl Lookup {
         };
         Some(self.names.iter().map(beginning).collect())
     }
+}
+
+/// Whether a broker with this answer will never tell a topic's id: it is too old, or not allowed
+/// to. Then an earlier topic of the name is told by its leader epochs only.
+fn never_tells(code: Code) -> bool {
+    matches!(
+        code,
+        Code::UnsupportedFeature
+            | Code::UnsupportedVersion
+            | Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+    )
 }
 
 /// Whether a commit names another incarnation of its topic: the topic was deleted and created

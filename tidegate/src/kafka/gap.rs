@@ -80,7 +80,9 @@ impl KafkaSource {
                 let topic = self.reader(id).map(|reader| reader.name().topic.to_string());
                 let error = trouble::explain(&self.settings, code, &text, topic.as_deref());
                 self.trouble(error);
-                return self.begin_gap(id, offset);
+                self.gaps.remove(index);
+                self.gaps_to_ask.push((id, offset));
+                return self.ask_again();
             }
         }
         if let (Some(log_start), Some(log_end)) = (gap.log_start, gap.log_end) {
@@ -139,7 +141,11 @@ impl KafkaSource {
             Ok(Some(queue)) => {
                 self.readers[id.index()] = Some(Reader::new(name.clone(), queue, to));
             }
-            Ok(None) => {}
+            Ok(None) => {
+                let text = format!("{name}: the client gave no queue for it");
+                let error = SourceError::Other(text);
+                self.tell(SourceEvent::PartitionFailed { partition: id, error });
+            }
             Err(error) => {
                 let text = format!("{name}: going on at offset {to}: {error}");
                 let error = SourceError::Other(text);

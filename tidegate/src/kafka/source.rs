@@ -23,8 +23,13 @@ use super::trouble;
 
 /// The same trouble is told again after so long.
 const TELL_AGAIN: Duration = Duration::from_secs(30);
+/// So many troubles are remembered.
+const TROUBLES_KEPT: usize = 16;
 /// A question that was answered with an error is asked again after so long.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// A member that joins a cooperative group has nothing at first, and gets its share when the others
+/// have given it up. After so long nothing more is expected.
+const EMPTY_IS_FINAL: Duration = Duration::from_secs(15);
 /// Between looks at whether the client has left the group.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Events served in one call, so that records get their turn.
@@ -46,11 +51,17 @@ pub struct KafkaSource {
     events: VecDeque<SourceEvent>,
     rebalance: Option<Pending>,
     pub(super) gaps: Vec<Gap>,
+    /// Gaps whose question was answered with an error.
+    pub(super) gaps_to_ask: Vec<(PartitionId, Offset)>,
     /// Partitions with a commit that was not answered.
     committing: HashSet<PartitionId>,
-    trouble: Option<(SourceError, Instant)>,
+    /// What was told lately.
+    troubles: Vec<(SourceError, Instant)>,
+    is_unreachable: bool,
     pub(super) requests: usize,
     ask_at: Option<Instant>,
+    /// When an empty assignment counts as what the group has to give.
+    settle_at: Option<Instant>,
     closing: bool,
     closed: bool,
     pub(super) client: Option<NativeClient>,
@@ -77,10 +88,13 @@ impl KafkaSource {
             events: VecDeque::new(),
             rebalance: None,
             gaps: Vec::new(),
+            gaps_to_ask: Vec::new(),
             committing: HashSet::new(),
-            trouble: None,
+            troubles: Vec::new(),
+            is_unreachable: false,
             requests: 0,
             ask_at: None,
+            settle_at: None,
             closing: false,
             closed: false,
             client: None,
@@ -121,14 +135,20 @@ impl KafkaSource {
     /// Tells of a trouble, the same one not too often; with `fail_fast` it is the end.
     pub(super) fn trouble(&mut self, error: SourceError) {
         let now = Instant::now();
-        let again = |(last, at): &(SourceError, Instant)| {
-            std::mem::discriminant(last) == std::mem::discriminant(&error)
-                && now.duration_since(*at) < TELL_AGAIN
+        self.troubles.retain(|(_, told)| now.duration_since(*told) < TELL_AGAIN);
+        let unreachable = |e: &SourceError| matches!(e, SourceError::Unreachable { .. });
+        let same = |(told, _): &(SourceError, Instant)| {
+            *told == error || (unreachable(told) && unreachable(&error))
         };
-        if self.trouble.as_ref().is_some_and(again) {
+        if self.troubles.iter().any(same) {
             return;
         }
-        self.trouble = Some((error.clone(), now));
+        // With many different ones the oldest may be told again early.
+        if self.troubles.len() >= TROUBLES_KEPT {
+            self.troubles.remove(0);
+        }
+        self.is_unreachable |= unreachable(&error);
+        self.troubles.push((error.clone(), now));
         let event = match self.settings.fail_fast {
             true => SourceEvent::Failed(error),
             false => SourceEvent::Trouble(error),
@@ -138,9 +158,9 @@ impl KafkaSource {
 
     /// Something worked again.
     pub(super) fn recovered(&mut self, what: &str) {
-        if let Some((SourceError::Unreachable { brokers, .. }, _)) = &self.trouble {
-            let text = format!("{brokers} can be reached again: {what}");
-            self.trouble = None;
+        if std::mem::take(&mut self.is_unreachable) {
+            self.troubles.clear();
+            let text = format!("{} can be reached again: {what}", self.settings.brokers);
             self.tell(SourceEvent::Recovered(text));
         }
     }
@@ -184,10 +204,14 @@ impl KafkaSource {
         if let Err((code, text)) = lookup.take(request, result) {
             let error = trouble::explain(&self.settings, code, &text, None);
             self.trouble(error);
-            self.ask_at = Some(Instant::now() + ASK_AGAIN);
-            return self.wake_after(ASK_AGAIN);
+            return self.ask_again();
         }
         self.go_on_assigning();
+    }
+
+    pub(super) fn ask_again(&mut self) {
+        self.ask_at = Some(Instant::now() + ASK_AGAIN);
+        self.wake_after(ASK_AGAIN);
     }
 
     fn go_on_assigning(&mut self) {
@@ -210,7 +234,7 @@ impl KafkaSource {
         let points: Vec<_> = beginnings.iter().map(Beginning::start_point).collect();
         if let Err(error) = client.assign(&points) {
             let text = format!("the assignment could not be taken: {error}");
-            return self.trouble(SourceError::Other(text));
+            return self.tell(SourceEvent::Failed(SourceError::Other(text)));
         }
         self.recovered("it gave an assignment");
         for (beginning, queue) in beginnings.into_iter().zip(queues) {
@@ -234,7 +258,13 @@ impl KafkaSource {
             }
             self.tell_assigned(id, beginning);
         }
-        self.tell(SourceEvent::Settled);
+        if self.readers.iter().any(Option::is_some) {
+            self.settle_at = None;
+            self.tell(SourceEvent::Settled);
+        } else {
+            self.settle_at = Some(Instant::now() + EMPTY_IS_FINAL);
+            self.wake_after(EMPTY_IS_FINAL);
+        }
     }
 
     pub(super) fn tell_assigned(&mut self, id: PartitionId, beginning: Beginning) {
@@ -305,6 +335,21 @@ impl KafkaSource {
     }
 }
 
+/// Dropping a client waits until it has left its group, and with a broker that is gone that may be
+/// for ever: whoever waits for the run's end must not wait for that.
+impl Drop for KafkaSource {
+    fn drop(&mut self) {
+        self.readers.clear();
+        if let Some(client) = self.client.take()
+            && !client.is_closed()
+        {
+            let leaving = std::thread::Builder::new().name("tidegate-leaving".to_owned());
+            // Without a thread it is dropped here, after all.
+            let _ = leaving.spawn(move || drop(client));
+        }
+    }
+}
+
 /// librdkafka's levels are syslog's.
 fn log_level(level: i32) -> RDKafkaLogLevel {
     match level {
@@ -339,6 +384,12 @@ impl Source for KafkaSource {
         if self.ask_at.is_some_and(|at| at <= Instant::now()) {
             self.ask_at = None;
             self.go_on_assigning();
+            for (id, offset) in std::mem::take(&mut self.gaps_to_ask) {
+                self.begin_gap(id, offset);
+            }
+        }
+        if self.settle_at.take_if(|at| *at <= Instant::now()).is_some() {
+            self.tell(SourceEvent::Settled);
         }
         self.check_lost();
         for _ in 0..EVENTS_AT_ONCE {
@@ -377,10 +428,14 @@ impl Source for KafkaSource {
     }
 
     fn commit(&mut self, points: &[CommitPoint]) {
-        let named: Vec<(TopicPartition, &CommitPoint)> = points
-            .iter()
-            .filter_map(|point| Some((self.reader(point.partition)?.name().clone(), point)))
-            .collect();
+        let mut named: Vec<(TopicPartition, &CommitPoint)> = Vec::with_capacity(points.len());
+        for point in points {
+            match self.reader(point.partition).map(|reader| reader.name().clone()) {
+                Some(name) => named.push((name, point)),
+                // Every commit is answered.
+                None => self.tell(refused(point.partition, point.offset, Code::State)),
+            }
+        }
         let list: Vec<_> = named
             .iter()
             .map(|(partition, point)| OffsetPoint {
