@@ -1,7 +1,7 @@
 //! A `tower::Service` as handler, with a layer around it.
 //!
 //! ```sh
-//! cargo run -p tidegate-runtime --features tower --example tower
+//! cargo run -p tidegate-runtime --features tower --example memory_tower
 //! ```
 
 use std::error::Error;

@@ -1,7 +1,7 @@
 //! What a handler can say: done, skip, try again, slow down. And what follows from it.
 //!
 //! ```sh
-//! cargo run -p tidegate-runtime --example outcomes
+//! cargo run -p tidegate-runtime --example memory_outcomes
 //! ```
 
 use std::error::Error;

@@ -1,7 +1,7 @@
 //! A handler that blocks its thread, on a pool of threads of its own.
 //!
 //! ```sh
-//! cargo run -p tidegate-runtime --example blocking
+//! cargo run -p tidegate-runtime --example memory_blocking
 //! ```
 
 use std::error::Error;
