@@ -5,6 +5,7 @@ mod assignment;
 mod commit;
 mod dispatch;
 mod outcome;
+mod runs;
 mod watch;
 
 use alloc::collections::VecDeque;
@@ -152,7 +153,7 @@ impl<P: Clone> Engine<P> {
         Ok(())
     }
 
-    /// Handlers running, those of revoked partitions included.
+    /// Handlers running, those of revoked partitions and followers included.
     pub fn in_flight(&self) -> u32 {
         self.in_flight
     }
@@ -265,7 +266,7 @@ impl<P: Clone> Engine<P> {
         }
     }
 
-    /// Takes a handler out of the list of those that run.
+    /// Takes a handler out of the list of those that run, and frees its permit.
     fn end_running(&mut self, slot: u32) {
         let next = self.slab[slot].turn_next;
         for cursor in [&mut self.timeout_cursor, &mut self.stuck_cursor] {
@@ -277,12 +278,25 @@ impl<P: Clone> Engine<P> {
         self.in_flight -= 1;
     }
 
+    /// A handler runs from now on.
+    fn begin_running(&mut self, slot: u32, now: Instant) {
+        self.running.push_back::<P, Turn>(&mut self.slab, slot);
+        for cursor in [&mut self.timeout_cursor, &mut self.stuck_cursor] {
+            if *cursor == NIL {
+                *cursor = slot;
+            }
+        }
+        self.slab.attempt_mut(slot).since = now;
+        self.counters.started += 1;
+    }
+
     /// Gives a lane's turn to the record behind `slot`, or frees the lane.
-    fn release_lane(&mut self, slot: u32) {
+    fn release_lane(&mut self, slot: u32, now: Instant) {
         let entry = &mut self.slab[slot];
         let Some(lane) = entry.lane() else { return };
         match core::mem::replace(&mut entry.lane_next, NIL) {
             NIL => self.lanes.remove_if_last(lane, slot),
+            next if self.slab[next].state.follows() => self.begin_follower(next, now),
             next => self.make_ready(next),
         }
     }

@@ -20,9 +20,13 @@ pub(crate) enum State {
     Ready,
     /// Its handler runs.
     InFlight,
+    /// Given out with the record before it in its lane, whose outcome has not come. Holds a permit.
+    Following,
     /// Its handler still runs, but its partition is gone: the outcome frees permit and lane, and
     /// says nothing of the record.
     Orphaned,
+    /// As [`Following`](Self::Following), of a partition that is gone.
+    OrphanedFollowing,
     /// Until the next attempt.
     Backoff,
     /// Unfinished, and not to be processed by this member: only its offset still counts.
@@ -71,6 +75,13 @@ impl Attempt {
         overloads: 0,
         turn_prev: NIL,
     };
+}
+
+impl State {
+    /// Whether it was given out behind a record whose outcome has not come.
+    pub(crate) fn follows(self) -> bool {
+        matches!(self, Self::Following | Self::OrphanedFollowing)
+    }
 }
 
 impl<P> Entry<P> {
@@ -152,6 +163,12 @@ impl<P> Slab<P> {
         let entry = &mut self[slot];
         entry.generation = entry.generation.wrapping_add(1);
         Ticket { slot, generation: entry.generation }
+    }
+
+    /// Whether the next record of its lane was given out behind this one.
+    pub(crate) fn is_followed(&self, slot: u32) -> bool {
+        let next = self[slot].lane_next;
+        next != NIL && self[next].state.follows()
     }
 
     pub(crate) fn attempt(&self, slot: u32) -> &Attempt {

@@ -13,7 +13,8 @@ const OVERLOADS_PER_ATTEMPT: u32 = 10;
 
 impl<P: Clone> Engine<P> {
     /// Takes the outcome of a dispatch and frees its permit. Any handler that ends without an
-    /// outcome of its own (a panic, a cancellation) counts as [`Outcome::Retry`].
+    /// outcome of its own (a panic, a cancellation) counts as [`Outcome::Retry`]. Outcomes of a run
+    /// ([`poll_followers`](Self::poll_followers)) come in its order.
     pub fn handle_outcome(&mut self, ticket: Ticket, outcome: Outcome, now: Instant) -> Verdict {
         let slot = ticket.slot;
         match self.slab.get(ticket).map(|e| e.state) {
@@ -21,7 +22,7 @@ impl<P: Clone> Engine<P> {
             Some(State::Orphaned) => {
                 self.end_running(slot);
                 self.bytes -= u64::from(self.slab[slot].bytes);
-                self.release_lane(slot);
+                self.release_lane(slot, now);
                 self.slab.remove(slot);
                 self.counters.stale += 1;
                 return Verdict::Stale;
@@ -66,7 +67,7 @@ impl<P: Clone> Engine<P> {
     }
 
     fn finish(&mut self, slot: u32, now: Instant) -> Verdict {
-        self.release_lane(slot);
+        self.release_lane(slot, now);
         let (id, bytes) = (self.slab[slot].partition, u64::from(self.slab[slot].bytes));
         self.bytes -= bytes;
         if let Some(Some(partition)) = self.partitions.get_mut(id.index()) {
@@ -90,7 +91,7 @@ impl<P: Clone> Engine<P> {
         let attempts = attempt.failed;
         let (id, offset) = (self.slab[slot].partition, self.slab[slot].offset);
         if phase != Phase::Active {
-            self.park_in_flight(slot);
+            self.park_in_flight(slot, now);
             return Verdict::Unfinished;
         }
         if attempts < self.config.max_attempts {
@@ -104,7 +105,7 @@ impl<P: Clone> Engine<P> {
                 Verdict::GivenUp { partition: id, offset, attempts }
             }
             AfterLastAttempt::StopPartition => {
-                self.park_in_flight(slot);
+                self.park_in_flight(slot, now);
                 self.stop(id, Some(offset));
                 Verdict::Stopped { partition: id, offset, attempts }
             }
@@ -119,7 +120,7 @@ impl<P: Clone> Engine<P> {
         now: Instant,
     ) -> Verdict {
         if phase != Phase::Active {
-            self.park_in_flight(slot);
+            self.park_in_flight(slot, now);
             return Verdict::Unfinished;
         }
         let successes = self.counters.done + self.counters.skipped;
@@ -154,8 +155,13 @@ impl<P: Clone> Engine<P> {
     }
 
     /// A record that was in flight stays unfinished and is not processed here any more.
-    fn park_in_flight(&mut self, slot: u32) {
-        self.release_lane(slot);
+    fn park_in_flight(&mut self, slot: u32, now: Instant) {
+        self.release_lane(slot, now);
+        self.park(slot);
+    }
+
+    /// Only the offset of this record counts from now on.
+    pub(super) fn park(&mut self, slot: u32) {
         let entry = &mut self.slab[slot];
         entry.state = State::Parked;
         entry.payload = None;

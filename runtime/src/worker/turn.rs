@@ -26,6 +26,8 @@ const YIELD_AFTER: Duration = Duration::from_micros(500);
 /// And so many turns, about as many as fit into that time: on a paused clock time stands still, and
 /// a handler that wakes itself until another task has done something would wait for ever.
 const TURNS_AT_MOST: usize = 1_024;
+/// Dispatches taken at once at most, those that follow others in their lane included.
+const INBOX: usize = 2 * Pace::MOST;
 
 /// An attempt that ended with anything but "done".
 #[derive(Debug)]
@@ -56,6 +58,8 @@ pub(crate) struct Worker<H: Handler> {
     inbox: Vec<Dispatch<RecordRef>>,
     woken: Vec<u32>,
     done: Vec<Ticket>,
+    /// Not done yet, and something was given out to follow it.
+    broken: Vec<Ticket>,
     ended: Vec<Ended>,
     to_tell: Vec<Event>,
     cancels: HashMap<Ticket, CancelReason>,
@@ -104,6 +108,7 @@ impl<H: Handler> Worker<H> {
             inbox: Vec::new(),
             woken: Vec::new(),
             done: Vec::new(),
+            broken: Vec::new(),
             ended: Vec::new(),
             to_tell: Vec::new(),
             cancels: HashMap::new(),
@@ -129,7 +134,9 @@ impl<H: Handler> Worker<H> {
     }
 
     fn should_look(&self) -> bool {
-        self.doorbell.take_ring() || !self.parked || !self.done.is_empty() || !self.ended.is_empty()
+        let nothing_to_tell =
+            self.done.is_empty() && self.broken.is_empty() && self.ended.is_empty();
+        self.doorbell.take_ring() || !self.parked || !nothing_to_tell
     }
 
     /// Polls what was woken; returns how many.
@@ -151,21 +158,34 @@ impl<H: Handler> Worker<H> {
         count
     }
 
-    /// Starts what was taken.
+    /// Starts what was taken. What follows another record in its lane is started if that one is
+    /// done at once; otherwise the engine gets it back at the next look.
     fn start_all(&mut self) {
         let count = self.inbox.len();
         if count == 0 {
             return;
         }
         let mut inbox = std::mem::take(&mut self.inbox);
-        for dispatch in inbox.drain(..) {
-            let Dispatch { ticket, partition, offset, attempt, payload } = dispatch;
+        // By place in the inbox, and a bit for each place that is done.
+        let mut started = [None; INBOX];
+        let mut done = 0u128;
+        for (place, dispatch) in inbox.drain(..).enumerate() {
+            let Dispatch { ticket, partition, offset, attempt, payload, after } = dispatch;
+            if let Some(before) = after
+                && done & (1 << before) == 0
+            {
+                self.broken.extend(started[before as usize]);
+                continue;
+            }
+            started[place] = Some(ticket);
+            let done_before = self.done.len();
             let running = Running { ticket, partition, offset, attempt, cancelled: None };
             let handler = &self.handler;
             let polled = self.slots.start(&self.doorbell, running, |cancellation| {
                 handler.handle(Record { of: payload, attempt, cancellation })
             });
             self.settle(running, polled);
+            done |= u128::from(self.done.len() > done_before) << place;
         }
         self.inbox = inbox;
         self.polled += count;
@@ -194,7 +214,11 @@ impl<H: Handler> Worker<H> {
             self.pace.measured(self.polled, now.saturating_since(since));
         }
         self.polled = 0;
-        let handed_in = self.done.len() + self.ended.len();
+        let handed_in = self.done.len() + self.broken.len() + self.ended.len();
+        // First, since what it is about may be done by now.
+        for ticket in self.broken.drain(..) {
+            core.engine.handle_unstarted(ticket);
+        }
         for ticket in self.done.drain(..) {
             core.engine.handle_outcome(ticket, EngineOutcome::Done, now);
             core.cancels.answered(ticket);
@@ -221,7 +245,10 @@ impl<H: Handler> Worker<H> {
             helper = core.claim_idle_other(self.index);
         }
         let take = if helper.is_some() { 0 } else { self.pace.take() };
-        let took = core.engine.poll_dispatch(&mut self.inbox, take, now);
+        let mut took = core.engine.poll_dispatch(&mut self.inbox, take, now);
+        if !sharing && took < take {
+            took += core.engine.poll_followers(&mut self.inbox, INBOX - take);
+        }
         core.taken += took as u64;
         if helper.is_none() && sharing && core.engine.has_ready() {
             helper = core.claim_idle_other(self.index);
