@@ -1,9 +1,54 @@
 //! The client's errors in words that say what to do.
 
+use std::time::Duration;
+
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tidegate_runtime::SourceError;
+use tokio::time::Instant;
 
 use super::settings::KafkaSettings;
+
+/// The same trouble is told again after so long.
+const TELL_AGAIN: Duration = Duration::from_secs(30);
+/// So many troubles are remembered.
+const TROUBLES_KEPT: usize = 16;
+
+/// What was told lately.
+#[derive(Debug, Default)]
+pub(crate) struct Troubles {
+    told: Vec<(SourceError, Instant)>,
+    is_unreachable: bool,
+}
+
+impl Troubles {
+    /// Whether this is to be told: the same one was not told lately.
+    pub(crate) fn is_new(&mut self, error: &SourceError, now: Instant) -> bool {
+        self.told.retain(|(_, told)| now.duration_since(*told) < TELL_AGAIN);
+        let unreachable = |e: &SourceError| matches!(e, SourceError::Unreachable { .. });
+        let same = |(told, _): &(SourceError, Instant)| {
+            told == error || (unreachable(told) && unreachable(error))
+        };
+        if self.told.iter().any(same) {
+            return false;
+        }
+        // With many different ones the oldest may be told again early.
+        if self.told.len() >= TROUBLES_KEPT {
+            self.told.remove(0);
+        }
+        self.is_unreachable |= unreachable(error);
+        self.told.push((error.clone(), now));
+        true
+    }
+
+    /// The broker answers. Whether that is news.
+    pub(crate) fn are_over(&mut self) -> bool {
+        let over = std::mem::take(&mut self.is_unreachable);
+        if over {
+            self.told.clear();
+        }
+        over
+    }
+}
 
 /// What an error of the client means for this consumer.
 pub(crate) fn explain(
