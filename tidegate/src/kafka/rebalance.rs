@@ -98,6 +98,7 @@ impl KafkaSource {
                      which was deleted; beginning at {start}"
                 ))));
             }
+            self.incarnations.insert(beginning.name.topic.clone(), beginning.incarnation);
             self.tell_assigned(id, beginning);
         }
         if self.readers.iter().any(Option::is_some) {

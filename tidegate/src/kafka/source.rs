@@ -1,6 +1,6 @@
 //! The life of the consumer and of its partitions.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tidegate_runtime::{
 };
 use tokio::time::Instant;
 
+use super::commits::Commits;
 use super::context::{Context, log_level};
 use super::gap::Gap;
 use super::native::{NativeClient, NativeEvent, Rebalance};
@@ -21,6 +22,9 @@ use super::trouble::{self, Troubles};
 
 /// Between looks at whether the client has left the group.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// How often the client's own thread is woken. Not more often than the runtime polls when nothing
+/// happens, which is once a second.
+const WAKE_EVERY: Duration = Duration::from_secs(1);
 /// Events served in one call, so that records get their turn.
 const EVENTS_AT_ONCE: usize = 64;
 
@@ -42,13 +46,16 @@ pub struct KafkaSource {
     pub(super) gaps: Vec<Gap>,
     /// Gaps whose question was answered with an error.
     pub(super) gaps_to_ask: Vec<(PartitionId, Offset)>,
-    /// Partitions with a commit that was not answered.
-    pub(super) committing: HashSet<PartitionId>,
+    pub(super) commits: Commits,
+    /// Of assigned topics, as their commits carry it.
+    pub(super) incarnations: HashMap<Arc<str>, u64>,
     troubles: Troubles,
     pub(super) requests: usize,
     pub(super) ask_at: Option<Instant>,
     /// When an empty assignment counts as what the group has to give.
     pub(super) settle_at: Option<Instant>,
+    /// When the client's own thread was woken last.
+    woken_at: Instant,
     pub(super) closing: bool,
     closed: bool,
     pub(super) client: Option<NativeClient>,
@@ -70,11 +77,13 @@ impl KafkaSource {
             rebalance: None,
             gaps: Vec::new(),
             gaps_to_ask: Vec::new(),
-            committing: HashSet::new(),
+            commits: Commits::default(),
+            incarnations: HashMap::new(),
             troubles: Troubles::default(),
             requests: 0,
             ask_at: None,
             settle_at: None,
+            woken_at: Instant::now(),
             closing: false,
             closed: false,
             client: None,
@@ -130,11 +139,24 @@ impl KafkaSource {
         }
     }
 
+    /// Has the client's own thread look at the time now and then: see [`NativeClient::wake`].
+    fn keep_awake(&mut self) {
+        let now = Instant::now();
+        if now.duration_since(self.woken_at) >= WAKE_EVERY
+            && let Some(client) = &self.client
+        {
+            self.woken_at = now;
+            client.wake();
+        }
+    }
+
     fn serve(&mut self, event: NativeEvent) {
         match event {
             NativeEvent::Rebalance(Rebalance::Assign, names) => self.begin_assign(names),
             NativeEvent::Rebalance(Rebalance::Revoke, names) => self.begin_revoke(names),
-            NativeEvent::Commit(error, answers) => self.committed(error, answers),
+            NativeEvent::Commit { number, error, answers } => {
+                self.committed(number, error, &answers);
+            }
             NativeEvent::Error { code, text, fatal, topic } => {
                 let error = trouble::explain(&self.settings, code, &text, topic.as_deref());
                 match fatal || matches!(error, SourceError::Refused { .. }) {
@@ -182,6 +204,7 @@ impl Source for KafkaSource {
     }
 
     fn poll_event(&mut self) -> Option<SourceEvent> {
+        self.keep_awake();
         if self.ask_at.is_some_and(|at| at <= Instant::now()) {
             self.ask_at = None;
             self.go_on_assigning();
@@ -237,6 +260,7 @@ impl Source for KafkaSource {
             if let Some(reader) = self.readers.get_mut(id.index()) {
                 *reader = None;
             }
+            self.commits.forget(*id);
             self.restart_released(*id);
         }
         if let Some(Pending::Revoke { waiting, .. }) = &mut self.rebalance {

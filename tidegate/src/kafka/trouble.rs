@@ -135,4 +135,24 @@ mod tests {
         let eager = explain(&settings, Code::InconsistentGroupProtocol, "", None);
         assert!(eager.to_string().contains("cooperative-sticky"), "{eager}");
     }
+
+    #[test]
+    fn a_trouble_is_told_once_and_again_after_a_while() {
+        let mut troubles = Troubles::default();
+        let unreachable = |detail: &str| SourceError::Unreachable {
+            brokers: "b:1".into(),
+            detail: detail.into(),
+        };
+        let missing = SourceError::UnknownTopic { topic: "t".into() };
+        let start = Instant::now();
+        assert!(!troubles.are_over(), "there was none");
+        assert!(troubles.is_new(&unreachable("refused"), start));
+        assert!(!troubles.is_new(&unreachable("in other words"), start), "the same");
+        assert!(troubles.is_new(&missing, start));
+        assert!(!troubles.is_new(&missing, start + TELL_AGAIN / 2));
+        assert!(troubles.is_new(&missing, start + TELL_AGAIN));
+        assert!(troubles.are_over());
+        assert!(!troubles.are_over(), "told once");
+        assert!(troubles.is_new(&unreachable("again"), start + TELL_AGAIN));
+    }
 }
