@@ -31,7 +31,8 @@ impl<S: Source> Pump<S> {
             SourceEvent::Settled => self.settled = true,
             SourceEvent::Committed { partition, offset, result } => {
                 let ok = result.is_ok();
-                if ok && self.held(partition).is_none_or(|held| held.sent != Some(offset)) {
+                // Not the answer to what was sent last, so one to an earlier assignment's commit.
+                if self.held(partition).is_none_or(|held| held.sent != Some(offset)) {
                     return;
                 }
                 self.shared.lock().engine.handle_committed(partition, offset, ok, now);
