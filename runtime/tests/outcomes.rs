@@ -322,6 +322,9 @@ async fn refused_or_stalled_commits_stop_admission_until_they_succeed() {
         history.assert_no_repeats();
         assert_all_committed(&log, 1);
         let failed = events.count(|e| matches!(e, Event::CommitFailed { .. }));
+        let stalls = events.count(|e| matches!(e, Event::CommitsStalled { .. }));
+        let over = events.count(|e| matches!(e, Event::CommitsResumed { .. }));
+        assert_eq!((stalls, over), (1, 1), "{:?}", events.lines());
         // One in an interval of 200 ms, for a minute.
         assert!(if stalled { failed == 0 } else { (200..=320).contains(&failed) }, "{failed}");
     }

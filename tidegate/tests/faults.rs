@@ -47,6 +47,7 @@ fn member_process() {
         .property("heartbeat.interval.ms", "500");
     if let Ok(interval) = std::env::var("MEMBER_MAX_POLL") {
         builder = builder.property("max.poll.interval.ms", interval);
+        builder = builder.drain_timeout(Duration::from_secs(2));
     }
     let told = std::sync::Arc::default();
     let listener = common::listener(history.clone(), told);

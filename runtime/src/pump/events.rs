@@ -1,6 +1,6 @@
 //! What the source tells.
 
-use tidegate_engine::{Instant, PartitionId, Start};
+use tidegate_engine::{Instant, Metadata, MetadataError, Offset, PartitionId, Start};
 
 use super::finish::Stage;
 use super::turn::{Held, Pump};
@@ -48,6 +48,9 @@ impl<S: Source> Pump<S> {
                     Ok(()) => Event::Committed { partition, offset },
                     Err(error) => Event::CommitFailed { partition, offset, error: error.clone() },
                 });
+                if ok {
+                    self.commit_succeeded(partition, now);
+                }
             }
             SourceEvent::PartitionFailed { partition, error } => {
                 self.partition_failed(partition, error);
@@ -101,6 +104,7 @@ impl<S: Source> Pump<S> {
         let finished_ahead = refused.is_none() && !metadata.is_empty();
         self.events.emit(&Event::Assigned { partition: name.clone(), committed, finished_ahead });
         if let Some(error) = refused {
+            let error = known_reason(error, committed, &metadata, incarnation);
             self.events.emit(&Event::MetadataIgnored { partition: name, error });
         }
     }
@@ -141,5 +145,35 @@ impl<S: Source> Pump<S> {
             partition,
             error: error.clone(),
         });
+    }
+}
+
+/// Why a commit's metadata was refused. The engine takes an unknown topic id (0) for another one
+/// than any known, which is right but no reason to speak of an earlier topic.
+fn known_reason(
+    error: MetadataError,
+    committed: Option<Offset>,
+    metadata: &str,
+    incarnation: u64,
+) -> Option<MetadataError> {
+    if error != MetadataError::OtherIncarnation {
+        return Some(error);
+    }
+    let named = committed.and_then(|offset| Metadata::decode(metadata, offset).ok());
+    let named = named.map_or(0, |metadata| metadata.incarnation);
+    (named != 0 && incarnation != 0).then_some(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_topic_id_is_not_called_another_topic() {
+        let other = || MetadataError::OtherIncarnation;
+        let at = Some(Offset(4));
+        assert_eq!(known_reason(other(), at, "", 0), None, "unknown now");
+        assert_eq!(known_reason(other(), at, "", 7), None, "unknown then");
+        assert_eq!(known_reason(MetadataError::Corrupt, at, "", 0), Some(MetadataError::Corrupt));
     }
 }
