@@ -87,6 +87,12 @@ impl<S: Source> Pump<S> {
         if self.held.len() <= id.index() {
             self.held.resize_with(id.index() + 1, || None);
         }
+        // A commit beyond the end of the log is not the end: it has to be read, to be told that it
+        // is not there.
+        let end = match committed {
+            Some(committed) => end.map(|end| if committed > end { committed.next() } else { end }),
+            None => end,
+        };
         let held = Held {
             name: name.clone(),
             committed,
