@@ -147,22 +147,27 @@ impl Config {
     /// # Errors
     /// The first limit that is outside of it, with its name and range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        number("max_in_flight", self.max_in_flight.into(), 1, 100_000)?;
-        number("max_queued", self.max_queued.into(), 1, 1_000_000)?;
-        number("max_bytes", self.max_bytes, 1_024, 1 << 40)?;
-        number("max_window", self.max_window, 1, 1 << 40)?;
+        ConfigError::number("max_in_flight", self.max_in_flight.into(), 1, 100_000)?;
+        ConfigError::number("max_queued", self.max_queued.into(), 1, 1_000_000)?;
+        ConfigError::number("max_bytes", self.max_bytes, 1_024, 1 << 40)?;
+        ConfigError::number("max_window", self.max_window, 1, 1 << 40)?;
         if self.metadata_max_bytes != 0 {
-            number("metadata_max_bytes", self.metadata_max_bytes.into(), 128, 65_536)?;
+            ConfigError::number("metadata_max_bytes", self.metadata_max_bytes.into(), 128, 65_536)?;
         }
-        number("max_attempts", self.max_attempts.into(), 1, 1_000_000)?;
+        ConfigError::number("max_attempts", self.max_attempts.into(), 1, 1_000_000)?;
         let ms = Duration::from_millis;
-        duration("backoff.initial", self.backoff.initial, ms(1), DAY)?;
-        duration("backoff.max", self.backoff.max, self.backoff.initial, DAY)?;
+        ConfigError::duration("backoff.initial", self.backoff.initial, ms(1), DAY)?;
+        ConfigError::duration("backoff.max", self.backoff.max, self.backoff.initial, DAY)?;
         if let Some(timeout) = self.handler_timeout {
-            duration("handler_timeout", timeout, ms(1), DAY)?;
+            ConfigError::duration("handler_timeout", timeout, ms(1), DAY)?;
         }
-        duration("stuck_after", self.stuck_after, ms(1), DAY)?;
-        duration("commit_stall", self.commit_stall, ms(100), Duration::from_secs(3_600))
+        ConfigError::duration("stuck_after", self.stuck_after, ms(1), DAY)?;
+        ConfigError::duration(
+            "commit_stall",
+            self.commit_stall,
+            ms(100),
+            Duration::from_secs(3_600),
+        )
     }
 
     /// How many unfinished records one partition may hold: as many as are sure to fit in a
@@ -175,21 +180,31 @@ impl Config {
     }
 }
 
-fn number(name: &'static str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {
-    if (min..=max).contains(&value) {
-        return Ok(());
+impl ConfigError {
+    /// Checks that a number is within its range.
+    ///
+    /// # Errors
+    /// When it is not, with the name and the range.
+    pub fn number(name: &'static str, value: u64, min: u64, max: u64) -> Result<(), Self> {
+        if (min..=max).contains(&value) {
+            return Ok(());
+        }
+        Err(Self::OutOfRange { name, value, min, max })
     }
-    Err(ConfigError::OutOfRange { name, value, min, max })
-}
 
-fn duration(
-    name: &'static str,
-    value: Duration,
-    min: Duration,
-    max: Duration,
-) -> Result<(), ConfigError> {
-    if (min..=max).contains(&value) {
-        return Ok(());
+    /// Checks that a duration is within its range.
+    ///
+    /// # Errors
+    /// When it is not, with the name and the range.
+    pub fn duration(
+        name: &'static str,
+        value: Duration,
+        min: Duration,
+        max: Duration,
+    ) -> Result<(), Self> {
+        if (min..=max).contains(&value) {
+            return Ok(());
+        }
+        Err(Self::DurationOutOfRange { name, value, min, max })
     }
-    Err(ConfigError::DurationOutOfRange { name, value, min, max })
 }

@@ -55,8 +55,9 @@ pub enum Event {
     MetadataIgnored {
         /// The partition.
         partition: TopicPartition,
-        /// Why.
-        error: MetadataError,
+        /// Why; `None` if the topic's id is unknown now, or was when the commit was made, so that
+        /// nobody can tell whether the commit speaks of this topic or an earlier one of its name.
+        error: Option<MetadataError>,
     },
     /// The group takes a partition away; what is in flight is finished first.
     Revoking {
@@ -101,6 +102,21 @@ pub enum Event {
         offset: Offset,
         /// Why.
         error: SourceError,
+    },
+    /// No commit of a partition has succeeded for longer than the stall time: nothing more of it
+    /// is read or started until one does. Told once, until [`CommitsResumed`](Self::CommitsResumed).
+    CommitsStalled {
+        /// The partition.
+        partition: TopicPartition,
+        /// For how long a commit has been tried.
+        since: Duration,
+    },
+    /// A commit of a partition whose commits stalled has succeeded; it goes on.
+    CommitsResumed {
+        /// The partition.
+        partition: TopicPartition,
+        /// How long it took.
+        after: Duration,
     },
     /// An attempt failed and the record will be tried again.
     AttemptFailed {
@@ -209,6 +225,34 @@ pub enum Event {
 }
 
 impl Event {
+    /// Its kind as a short name that stays the same over versions: for logs, metrics and JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Assigned { .. } => "assigned",
+            Self::MetadataIgnored { .. } => "metadata-ignored",
+            Self::Revoking { .. } => "revoking",
+            Self::DrainDeadline { .. } => "drain-deadline",
+            Self::Released { .. } => "released",
+            Self::Lost { .. } => "lost",
+            Self::Committed { .. } => "committed",
+            Self::CommitFailed { .. } => "commit-failed",
+            Self::CommitsStalled { .. } => "commits-stalled",
+            Self::CommitsResumed { .. } => "commits-resumed",
+            Self::AttemptFailed { .. } => "attempt-failed",
+            Self::Overloaded { .. } => "overloaded",
+            Self::Unfinished { .. } => "unfinished",
+            Self::PartitionStopped { .. } => "partition-stopped",
+            Self::GivenUp { .. } => "given-up",
+            Self::Stuck { .. } => "stuck",
+            Self::NoProgress { .. } => "no-progress",
+            Self::PartitionFailed { .. } => "partition-failed",
+            Self::Trouble(_) => "trouble",
+            Self::Recovered(_) => "recovered",
+            Self::Failed(_) => "source-failed",
+            Self::Draining { .. } => "draining",
+        }
+    }
+
     /// How much it matters.
     pub fn level(&self) -> Level {
         match self {
@@ -218,12 +262,14 @@ impl Event {
             | Self::Released { uncommitted: 0, .. }
             | Self::Unfinished { .. }
             | Self::Recovered(_)
+            | Self::CommitsResumed { .. }
             | Self::Draining { .. } => Level::Info,
             Self::MetadataIgnored { .. }
             | Self::DrainDeadline { .. }
             | Self::Released { .. }
             | Self::Lost { .. }
             | Self::CommitFailed { .. }
+            | Self::CommitsStalled { .. }
             | Self::AttemptFailed { .. }
             | Self::Overloaded { .. }
             | Self::Stuck { .. }
@@ -247,11 +293,17 @@ impl fmt::Display for Event {
                 }
                 f.write_str(if *finished_ahead { " (some above it is finished too)" } else { "" })
             }
-            Self::MetadataIgnored { partition, error } => write!(
-                f,
-                "{partition}: the commit's metadata is ignored ({error}); records that were \
-                 finished out of order are processed again"
-            ),
+            Self::MetadataIgnored { partition, error } => {
+                write!(f, "{partition}: the commit's metadata is ignored (")?;
+                match error {
+                    Some(error) => error.fmt(f)?,
+                    None => f.write_str(
+                        "the topic's id is not known, now or when it was committed; the broker \
+                         tells it to those who may describe the topic",
+                    )?,
+                }
+                f.write_str("); records that were finished out of order are processed again")
+            }
             Self::Revoking { partition, in_flight } => {
                 write!(f, "{partition} is being revoked, {in_flight} in flight are finished first")
             }
@@ -274,6 +326,14 @@ impl fmt::Display for Event {
             Self::Committed { partition, offset } => write!(f, "{partition} committed {offset}"),
             Self::CommitFailed { partition, offset, error } => {
                 write!(f, "{partition}: commit of {offset} failed and is tried again: {error}")
+            }
+            Self::CommitsStalled { partition, since } => write!(
+                f,
+                "{partition}: no commit has succeeded for {since:.1?}; nothing more of it is read \
+                 or started until one does"
+            ),
+            Self::CommitsResumed { partition, after } => {
+                write!(f, "{partition}: commits succeed again after {after:.1?}; it goes on")
             }
             Self::AttemptFailed { partition, offset, attempt, cause, reason, next } => {
                 write!(f, "{partition} offset {offset}: attempt {attempt} {cause}: {reason}; ")?;

@@ -148,7 +148,10 @@ impl Builder {
     }
 
     /// How long handlers may go on when their partition goes to another member. 0 to 5 min; 5 s
-    /// by default. Keep it well below `max.poll.interval.ms`.
+    /// by default, and at most half of `max.poll.interval.ms`: a member that has not given a
+    /// partition back by then, counted from when another one asked for it, is thrown out of the
+    /// group, its last commit is refused and its records run twice. The other half is for hearing
+    /// of it, for cancelling what is not done, and for the last commit.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.settings.drain_timeout = timeout;
         self
@@ -232,6 +235,12 @@ impl Builder {
             settings.engine.seed = random_seed();
         }
         settings.validate()?;
+        ConfigError::duration(
+            "drain_timeout (at most half of max.poll.interval.ms)",
+            settings.drain_timeout,
+            Duration::ZERO,
+            kafka.max_poll_interval() / 2,
+        )?;
         let source = KafkaSource::new(kafka)?;
         Ok(Consumer(tidegate_runtime::Consumer::new(source, settings)?))
     }
@@ -241,4 +250,30 @@ impl Builder {
 fn random_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drain_that_would_cost_the_membership_is_refused() {
+        let with = |drain: u64| {
+            let builder = Consumer::builder().brokers("b:1").group("g").topic("t");
+            builder.drain_timeout(Duration::from_secs(drain)).build()
+        };
+        assert!(with(150).is_ok());
+        let refused = with(151).unwrap_err().to_string();
+        assert!(refused.contains("half of max.poll.interval.ms"), "{refused}");
+        let session = |interval| {
+            let builder = Consumer::builder().brokers("b:1").group("g").topic("t");
+            builder
+                .property("session.timeout.ms", "6000")
+                .property("max.poll.interval.ms", interval)
+                .build()
+        };
+        assert!(session("10000").is_ok());
+        let refused = session("9000").unwrap_err().to_string();
+        assert!(refused.contains("4.5s"), "{refused}");
+    }
 }

@@ -23,6 +23,8 @@ struct Held {
     group: String,
     member: u64,
     point: CommitPoint,
+    /// Of the partition by this member until then.
+    releases: u64,
 }
 
 impl MemoryLog {
@@ -60,9 +62,11 @@ impl MemoryLog {
     }
 
     pub(super) fn take_commit(&self, group: &str, member: u64, point: &CommitPoint) {
-        let held = Held { group: group.to_owned(), member, point: point.clone() };
+        let mut world = self.lock();
+        let sender = world.groups.get(group).and_then(|group| group.members.get(&member));
+        let releases = sender.map_or(0, |member| member.releases(point.partition));
+        let held = Held { group: group.to_owned(), member, point: point.clone(), releases };
         let delay = {
-            let mut world = self.lock();
             let faults = &mut world.faults;
             if faults.hold_commits || faults.unreachable {
                 faults.held.push(held);
@@ -70,6 +74,7 @@ impl MemoryLog {
             }
             faults.delay_commits
         };
+        drop(world);
         if delay.is_zero() {
             self.answer(held);
         } else {
@@ -96,7 +101,7 @@ impl MemoryLog {
     }
 
     fn answer(&self, held: Held) {
-        let Held { group, member, point } = held;
+        let Held { group, member, point, releases } = held;
         let mut world = self.lock();
         let failed = world.faults.fail_commits > 0;
         world.faults.fail_commits = world.faults.fail_commits.saturating_sub(1);
@@ -106,7 +111,9 @@ impl MemoryLog {
         } else {
             group.commit(member, &point)
         };
-        if let Some(member) = group.members.get_mut(&member) {
+        if let Some(member) = group.members.get_mut(&member)
+            && member.releases(point.partition) == releases
+        {
             let CommitPoint { partition, offset, .. } = point;
             member.tell(SourceEvent::Committed { partition, offset, result });
         }

@@ -1,5 +1,7 @@
 //! How the Kafka client is configured, and what cannot be changed.
 
+use std::time::Duration;
+
 use rdkafka::ClientConfig;
 use thiserror::Error;
 
@@ -185,6 +187,13 @@ impl KafkaSettings {
         config.set("group.id", &self.group);
         config.create_native_config().map_err(|e| SettingsError::Inconsistent(e.to_string()))?;
         Ok(config)
+    }
+
+    /// How long the group waits for a member that does not poll or does not give back.
+    pub(crate) fn max_poll_interval(&self) -> Duration {
+        let given = self.properties.iter().rfind(|(name, _)| name == "max.poll.interval.ms");
+        let millis = given.and_then(|(_, value)| value.trim().parse().ok());
+        Duration::from_millis(millis.unwrap_or(300_000))
     }
 
     /// Whether only records of committed transactions are read (librdkafka's default).
