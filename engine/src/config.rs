@@ -30,6 +30,9 @@ pub enum AfterLastAttempt {
     StopPartition,
     /// The record counts as finished: **it is lost** to the handler, and counted as given up.
     Skip,
+    /// The record goes to a dead-letter topic, and is finished when that has it. Needs a caller
+    /// that writes letters ([`Verdict::DeadLetter`](crate::Verdict::DeadLetter)).
+    DeadLetter,
 }
 
 /// Exponential backoff with equal jitter: attempt `n` waits between a half and the whole of
@@ -72,6 +75,11 @@ pub struct Config {
     pub max_attempts: u32,
     /// What happens after the last attempt.
     pub after_last_attempt: AfterLastAttempt,
+    /// How many more records may become dead letters than were done or skipped meanwhile: each
+    /// letter takes one credit, each success gives one back, up to this many. Without credit a
+    /// record is tried again, so that something the handler needs being down stops the consumer
+    /// instead of flushing a topic into its dead-letter topic. 1 to 1,000,000; 10 by default.
+    pub dead_letter_credit: u32,
     /// Delay between attempts, unless the handler names its own.
     pub backoff: Backoff,
     /// A handler that runs longer is cancelled, and that counts as a failed attempt. 1 ms to 24 h,
@@ -100,6 +108,7 @@ impl Default for Config {
             metadata_max_bytes: 4_096,
             max_attempts: 6,
             after_last_attempt: AfterLastAttempt::StopPartition,
+            dead_letter_credit: 10,
             backoff: Backoff::default(),
             handler_timeout: None,
             stuck_after: Duration::from_secs(60),
@@ -155,6 +164,8 @@ impl Config {
             ConfigError::number("metadata_max_bytes", self.metadata_max_bytes.into(), 128, 65_536)?;
         }
         ConfigError::number("max_attempts", self.max_attempts.into(), 1, 1_000_000)?;
+        let credit = self.dead_letter_credit.into();
+        ConfigError::number("dead_letter_credit", credit, 1, 1_000_000)?;
         let ms = Duration::from_millis;
         ConfigError::duration("backoff.initial", self.backoff.initial, ms(1), DAY)?;
         ConfigError::duration("backoff.max", self.backoff.max, self.backoff.initial, DAY)?;

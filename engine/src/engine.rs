@@ -3,6 +3,7 @@
 mod admission;
 mod assignment;
 mod commit;
+mod dead_letter;
 mod dispatch;
 mod outcome;
 mod runs;
@@ -81,6 +82,9 @@ pub struct Engine<P> {
     ready: u32,
     backing_off: u32,
     bytes: u64,
+    /// Dead letters being written, and how many more there may be.
+    writing: u32,
+    letter_credit: u32,
     /// A partition whose next record is too large for what is free: others wait until it fits.
     reserved: Option<Reservation>,
     retries: RetryQueue,
@@ -125,6 +129,8 @@ impl<P: Clone> Engine<P> {
             ready: 0,
             backing_off: 0,
             bytes: 0,
+            writing: 0,
+            letter_credit: config.dead_letter_credit,
             reserved: None,
             retries: RetryQueue::default(),
             jitter: Jitter::new(config.seed),
@@ -224,6 +230,8 @@ impl<P: Clone> Engine<P> {
             queued: self.queued,
             ready: self.ready,
             backing_off: self.backing_off,
+            writing: self.writing,
+            dead_letter_credit: self.letter_credit,
             bytes: self.bytes,
             busy_lanes: self.lanes.len(),
             commits_stalled: self.partitions.iter().flatten().any(|p| self.is_stalled(p, now)),
@@ -278,7 +286,7 @@ impl<P: Clone> Engine<P> {
         self.in_flight -= 1;
     }
 
-    /// A handler runs from now on.
+    /// A permit is in use from now on.
     fn begin_running(&mut self, slot: u32, now: Instant) {
         self.running.push_back::<P, Turn>(&mut self.slab, slot);
         for cursor in [&mut self.timeout_cursor, &mut self.stuck_cursor] {
@@ -287,7 +295,6 @@ impl<P: Clone> Engine<P> {
             }
         }
         self.slab.attempt_mut(slot).since = now;
-        self.counters.started += 1;
     }
 
     /// Gives a lane's turn to the record behind `slot`, or frees the lane.

@@ -22,7 +22,9 @@ pub(crate) enum State {
     InFlight,
     /// Given out with the record before it in its lane, whose outcome has not come. Holds a permit.
     Following,
-    /// Its handler still runs, but its partition is gone: the outcome frees permit and lane, and
+    /// Its handler has ended and its dead letter is being written. Holds permit and lane.
+    Writing,
+    /// Its handler still runs (or its letter is still written), but its partition is gone: the outcome frees permit and lane, and
     /// says nothing of the record.
     Orphaned,
     /// As [`Following`](Self::Following), of a partition that is gone.
@@ -62,6 +64,8 @@ pub(crate) struct Attempt {
     pub(crate) successes_at_overload: u64,
     /// Attempts that failed.
     pub(crate) failed: u32,
+    /// How often it waited for the credit of a dead letter.
+    pub(crate) held: u32,
     /// Overload answers since the last attempt that counted.
     pub(crate) overloads: u32,
     pub(crate) turn_prev: u32,
@@ -72,6 +76,7 @@ impl Attempt {
         since: Instant::from_nanos(0),
         successes_at_overload: 0,
         failed: 0,
+        held: 0,
         overloads: 0,
         turn_prev: NIL,
     };

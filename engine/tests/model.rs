@@ -44,6 +44,8 @@ struct Running {
     orphan: bool,
     /// The one that must be done first.
     after: Option<Ticket>,
+    /// The handler has ended and its dead letter is being written.
+    writing: bool,
 }
 
 struct Member {
@@ -55,6 +57,7 @@ struct Member {
     limit: u32,
     /// Tickets whose outcome was handed in.
     spent: Vec<Ticket>,
+    credit: u32,
 }
 
 struct World {
@@ -91,6 +94,7 @@ impl World {
             running: HashMap::new(),
             limit: config.max_in_flight,
             spent: Vec::new(),
+            credit: config.dead_letter_credit,
         };
         Self {
             members: (0..2).map(member).collect(),
@@ -270,7 +274,7 @@ impl World {
                 let ready = ready || line.contains(&earlier.offset);
                 assert!(!waits || ready, "{p}/{offset} started before {}", earlier.offset);
             }
-            let running = Running { partition: p, offset, orphan: false, after };
+            let running = Running { partition: p, offset, orphan: false, after, writing: false };
             self.members[member].running.insert(dispatch.ticket, running);
         }
         self.check_budgets(member);
@@ -286,8 +290,30 @@ impl World {
             self.unstarted(member, ticket);
         }
         let m = &mut self.members[member];
-        let Running { partition: p, offset, orphan, .. } = m.running.remove(&ticket).unwrap();
-        let verdict = m.engine.handle_outcome(ticket, outcome, self.now);
+        let run = m.running.remove(&ticket).unwrap();
+        let Running { partition: p, offset, orphan, .. } = run;
+        let verdict = if run.writing {
+            let letter = match outcome {
+                Outcome::Done | Outcome::Skip => LetterOutcome::Written,
+                Outcome::DeadLetter => LetterOutcome::Refused,
+                _ => LetterOutcome::Abandoned,
+            };
+            if !orphan && letter != LetterOutcome::Written {
+                m.credit = (m.credit + 1).min(self.config.dead_letter_credit);
+            }
+            m.engine.handle_dead_letter(ticket, letter, self.now)
+        } else {
+            if !orphan && matches!(outcome, Outcome::Done | Outcome::Skip) {
+                m.credit = (m.credit + 1).min(self.config.dead_letter_credit);
+            }
+            m.engine.handle_outcome(ticket, outcome, self.now)
+        };
+        if let Verdict::DeadLetter { .. } = verdict {
+            assert!(!run.writing && m.credit > 0, "a letter without credit");
+            m.credit -= 1;
+            m.running.insert(ticket, Running { writing: true, ..run });
+            return self.check_budgets(member);
+        }
         m.spent.push(ticket);
         let old = m.spent[pick % m.spent.len()];
         let again = m.engine.handle_outcome(old, Outcome::Done, self.now);
@@ -305,7 +331,10 @@ impl World {
                 m.own.insert((p, offset));
                 self.done.insert((p, offset));
             }
-            Verdict::Again { .. } => assert!(!assigned.draining && !assigned.stopped),
+            Verdict::Held { .. } if !run.writing => assert_eq!(m.credit, 0, "held with credit"),
+            Verdict::Again { .. } | Verdict::Held { .. } => {
+                assert!(!assigned.draining && !assigned.stopped)
+            }
             Verdict::Stopped { .. } => {
                 assigned.stopped = true;
                 self.keep_running_only(member, p);
@@ -408,6 +437,7 @@ impl World {
             7..=11 => self.dispatch(member, 1 + usize::from(b) % 8, a & 8 > 0),
             12..=15 => self.outcome(member, b.into(), Outcome::Done),
             16 => self.outcome(member, b.into(), Outcome::Retry { after: None }),
+            17 if b % 2 == 0 => self.outcome(member, b.into(), Outcome::DeadLetter),
             17 => self.outcome(member, b.into(), Outcome::Overloaded { retry_after: None }),
             18 => self.commit(member, b % 4 > 0),
             19 if b % 2 == 0 => self.begin_revoke(member, p),
@@ -508,7 +538,11 @@ fn configs() -> impl Strategy<Value = Config> {
         1 => Just(Ordering::Partition),
         1 => Just(Ordering::None)
     ];
-    let last = prop_oneof![Just(AfterLastAttempt::StopPartition), Just(AfterLastAttempt::Skip)];
+    let last = prop_oneof![
+        Just(AfterLastAttempt::StopPartition),
+        Just(AfterLastAttempt::Skip),
+        Just(AfterLastAttempt::DeadLetter)
+    ];
     (ordering, last, 1u32..8, 1u32..20, 1024u64..4096, 1u64..40, 1u32..4).prop_map(
         |(ordering, after_last_attempt, flight, queued, max_bytes, max_window, max_attempts)| {
             Config {
@@ -519,6 +553,7 @@ fn configs() -> impl Strategy<Value = Config> {
                 max_bytes,
                 max_window,
                 max_attempts,
+                dead_letter_credit: 1 + queued % 3,
                 commit_stall: Duration::from_millis(300),
                 ..Config::default()
             }

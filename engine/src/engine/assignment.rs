@@ -77,13 +77,14 @@ impl<P: Clone> Engine<P> {
         self.tell_if_drained(id);
     }
 
-    /// Emits [`Action::Cancel`] for every handler of a partition, which stays until
+    /// Emits [`Action::Cancel`] for every handler of a partition, and for every dead letter that is
+    /// being written. The partition stays until
     /// [`handle_revoked`](Self::handle_revoked): a handler that ends first still counts.
     pub fn cancel_partition(&mut self, id: PartitionId, _now: Instant) {
         let mut slot = self.running.head;
         while slot != NIL {
             let entry = &self.slab[slot];
-            if entry.partition == id && entry.state == State::InFlight {
+            if entry.partition == id && matches!(entry.state, State::InFlight | State::Writing) {
                 let ticket = self.slab.ticket(slot);
                 self.actions.push_back(Action::Cancel { ticket, reason: CancelReason::Revoked });
             }
@@ -139,7 +140,8 @@ impl<P: Clone> Engine<P> {
             let entry = &mut self.slab[slot];
             let next = entry.track_next;
             match entry.state {
-                State::InFlight => {
+                State::InFlight | State::Writing => {
+                    self.writing -= u32::from(entry.state == State::Writing);
                     entry.state = State::Orphaned;
                     entry.payload = None;
                 }
@@ -193,7 +195,7 @@ impl<P: Clone> Engine<P> {
                         self.lanes.remove_if_last(lane, slot);
                     }
                 }
-                State::InFlight | State::Following => {
+                State::InFlight | State::Following | State::Writing => {
                     if let Some(lane) = lane {
                         self.lanes.push(lane, slot);
                     }

@@ -33,6 +33,7 @@ impl<P: Clone> Engine<P> {
             self.in_flight += 1;
             assert!(self.in_flight <= self.limit, "a handler would run without a permit");
 
+            self.counters.started += 1;
             self.begin_running(slot, now);
             self.give_out(slot, State::InFlight, None, out);
         }

@@ -99,6 +99,7 @@ impl<P: Clone> Engine<P> {
             State::OrphanedFollowing => State::Orphaned,
             _ => State::InFlight,
         };
+        self.counters.started += 1;
         self.begin_running(slot, now);
     }
 
