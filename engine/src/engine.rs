@@ -19,7 +19,7 @@ use crate::retry::{Jitter, RetryQueue};
 use crate::slab::{NIL, Slab, State};
 use crate::{
     Action, Config, ConfigError, Counters, Instant, Offset, PartitionId, PartitionSnapshot,
-    PartitionState, Snapshot,
+    PartitionState, Snapshot, Ticket,
 };
 
 /// Decides which records are admitted, which may run, in which order, and what may be committed.
@@ -187,6 +187,11 @@ impl<P: Clone> Engine<P> {
     /// The next thing to do or tell.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
+    }
+
+    /// The payload of a dispatched record whose attempt, or dead letter, is not over.
+    pub fn payload(&self, ticket: Ticket) -> Option<&P> {
+        self.slab.get(ticket)?.payload.as_ref()
     }
 
     /// The next offset to read of a partition, once known.

@@ -178,6 +178,39 @@ pub enum Event {
         /// Why the last one failed.
         reason: String,
     },
+    /// A record is in the dead-letter topic, and finished.
+    DeadLettered {
+        /// The record's partition.
+        partition: TopicPartition,
+        /// The record.
+        offset: Offset,
+        /// How many attempts it had.
+        attempts: u32,
+        /// Why the last one failed.
+        reason: String,
+    },
+    /// A dead letter could not be written; it is tried again, and its record waits. Told once,
+    /// until one was written.
+    DeadLettersFail {
+        /// The record's partition.
+        partition: TopicPartition,
+        /// The record.
+        offset: Offset,
+        /// Why.
+        error: String,
+    },
+    /// A record is to become a dead letter, but too many have without a success in between: it is
+    /// tried again. Told once, until the next letter is written.
+    DeadLetterHeld {
+        /// The record's partition.
+        partition: TopicPartition,
+        /// The record.
+        offset: Offset,
+        /// Why it failed.
+        reason: String,
+        /// When the next attempt begins.
+        next: Duration,
+    },
     /// A handler has been running for very long.
     Stuck {
         /// The record's partition.
@@ -243,6 +276,9 @@ impl Event {
             Self::Unfinished { .. } => "unfinished",
             Self::PartitionStopped { .. } => "partition-stopped",
             Self::GivenUp { .. } => "given-up",
+            Self::DeadLettered { .. } => "dead-lettered",
+            Self::DeadLettersFail { .. } => "dead-letters-fail",
+            Self::DeadLetterHeld { .. } => "dead-letter-held",
             Self::Stuck { .. } => "stuck",
             Self::NoProgress { .. } => "no-progress",
             Self::PartitionFailed { .. } => "partition-failed",
@@ -272,6 +308,9 @@ impl Event {
             | Self::CommitsStalled { .. }
             | Self::AttemptFailed { .. }
             | Self::Overloaded { .. }
+            | Self::DeadLettered { .. }
+            | Self::DeadLettersFail { .. }
+            | Self::DeadLetterHeld { .. }
             | Self::Stuck { .. }
             | Self::NoProgress { .. }
             | Self::Trouble(_) => Level::Warning,
@@ -357,6 +396,22 @@ impl fmt::Display for Event {
                 f,
                 "{partition} offset {offset} given up and skipped after {attempts} attempts: \
                  {reason}"
+            ),
+            Self::DeadLettered { partition, offset, attempts, reason } => write!(
+                f,
+                "{partition} offset {offset} is in the dead-letter topic after {attempts} \
+                 attempts: {reason}"
+            ),
+            Self::DeadLettersFail { partition, offset, error } => write!(
+                f,
+                "{partition} offset {offset}: its dead letter cannot be written and is tried \
+                 again, the record waits: {error}"
+            ),
+            Self::DeadLetterHeld { partition, offset, reason, next } => write!(
+                f,
+                "{partition} offset {offset} would be a dead letter, but so many records failed \
+                 without a success in between that what they need may be down; it is tried again \
+                 in {next:.1?}: {reason}"
             ),
             Self::Stuck { partition, offset, attempt, running } => write!(
                 f,

@@ -11,6 +11,7 @@ use crate::source::{SourceError, SourceEvent};
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     pub(super) unreachable: bool,
+    pub(super) no_letters: bool,
     hold_commits: bool,
     fail_commits: u32,
     delay_commits: Duration,
@@ -42,6 +43,11 @@ impl MemoryLog {
     pub fn hold_commits(&self, hold: bool) {
         self.lock().faults.hold_commits = hold;
         self.answer_held();
+    }
+
+    /// Whether [sinks](Self::sink) can write nothing, until this is called again with `false`.
+    pub fn refuse_letters(&self, refuse: bool) {
+        self.lock().faults.no_letters = refuse;
     }
 
     /// Whether the log is out of reach: nothing can be read or committed, no event comes, and

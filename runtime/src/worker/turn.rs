@@ -13,9 +13,10 @@ use super::pace::Pace;
 use super::slots::{Polled, Running, Slots, guarded};
 use crate::event::{Event, Events, FailureCause};
 use crate::handler::{Handler, OnCancel};
+use crate::letters::{Letters, ToWrite};
 use crate::outcome::{IntoOutcome, Outcome};
 use crate::record::{Record, RecordRef};
-use crate::shared::{Core, Shared, Stopped};
+use crate::shared::{Core, Shared};
 
 /// Woken futures polled in one turn, about.
 const WOKEN_PER_TURN: usize = 64;
@@ -46,6 +47,7 @@ pub(crate) struct Worker<H: Handler> {
     doorbell: Arc<Doorbell>,
     handler: Arc<H>,
     events: Events,
+    letters: Arc<Letters>,
     /// Whether the pump is a task of the same runtime, so that waking it may put it behind this
     /// task on the same thread.
     pump_is_task: bool,
@@ -62,6 +64,7 @@ pub(crate) struct Worker<H: Handler> {
     broken: Vec<Ticket>,
     ended: Vec<Ended>,
     to_tell: Vec<Event>,
+    to_write: Vec<ToWrite>,
     cancels: HashMap<Ticket, CancelReason>,
     cancels_seen: u64,
     /// The last look at the engine brought nothing: look again when rung.
@@ -92,6 +95,7 @@ impl<H: Handler> Worker<H> {
         doorbell: Arc<Doorbell>,
         handler: Arc<H>,
         events: Events,
+        letters: Arc<Letters>,
         pump_is_task: bool,
     ) -> Self {
         Self {
@@ -100,6 +104,7 @@ impl<H: Handler> Worker<H> {
             doorbell,
             handler,
             events,
+            letters,
             pump_is_task,
             slots: Slots::new(),
             pace: Pace::new(),
@@ -111,6 +116,7 @@ impl<H: Handler> Worker<H> {
             broken: Vec::new(),
             ended: Vec::new(),
             to_tell: Vec::new(),
+            to_write: Vec::new(),
             cancels: HashMap::new(),
             cancels_seen: 0,
             parked: false,
@@ -225,7 +231,7 @@ impl<H: Handler> Worker<H> {
         }
         for ended in self.ended.drain(..) {
             core.cancels.answered(ended.running.ticket);
-            self.to_tell.extend(core.hand_in(ended, now));
+            self.to_tell.extend(core.hand_in(ended, &mut self.to_write, now));
         }
         if core.ended {
             drop(core);
@@ -269,8 +275,10 @@ impl<H: Handler> Worker<H> {
         Some((wakes_pump && self.pump_is_task) || helper.is_some())
     }
 
+    /// Passes on what came of outcomes.
     fn tell(&mut self) {
         self.to_tell.drain(..).for_each(|event| self.events.emit(&event));
+        self.to_write.drain(..).for_each(|letter| self.letters.begin(letter));
     }
 
     /// Cancels those of the listed attempts that run here.
@@ -335,7 +343,12 @@ impl Core {
     }
 
     /// Hands in an outcome that is not "done" and says what came of it.
-    fn hand_in(&mut self, ended: Ended, now: tidegate_engine::Instant) -> Option<Event> {
+    fn hand_in(
+        &mut self,
+        ended: Ended,
+        to_write: &mut Vec<ToWrite>,
+        now: tidegate_engine::Instant,
+    ) -> Option<Event> {
         let Ended { running, cause, outcome } = ended;
         self.panics += u64::from(cause == FailureCause::Panicked);
         let (given, reason, overloaded) = match outcome {
@@ -345,6 +358,7 @@ impl Core {
             Outcome::Overloaded { retry_after, reason } => {
                 (EngineOutcome::Overloaded { retry_after }, reason, true)
             }
+            Outcome::DeadLetter { reason } => (EngineOutcome::DeadLetter, reason, false),
         };
         let verdict = self.engine.handle_outcome(running.ticket, given, now);
         let partition = self.name(running.partition);
@@ -362,25 +376,26 @@ impl Core {
                 })
             }
             Verdict::Stopped { attempts, .. } => {
-                if let Some(known) = self.partitions.get_mut(running.partition.index()) {
-                    known.stopped = Some(Stopped { offset: Some(offset), reason: reason.clone() });
-                }
+                self.stopped_at(running.partition, offset, &reason);
                 Some(Event::PartitionStopped { partition, offset, attempts, reason })
             }
             Verdict::GivenUp { attempts, .. } => {
                 Some(Event::GivenUp { partition, offset, attempts, reason })
             }
+            Verdict::DeadLetter { attempts, .. } => {
+                self.held_told = false;
+                let ticket = running.ticket;
+                let record = self.engine.payload(ticket)?.clone();
+                to_write.push(ToWrite { ticket, partition, record, attempts, cause, reason });
+                None
+            }
+            Verdict::Held { at } => {
+                let next = at.saturating_since(now);
+                let told = std::mem::replace(&mut self.held_told, true);
+                (!told).then_some(Event::DeadLetterHeld { partition, offset, reason, next })
+            }
             Verdict::Unfinished => Some(Event::Unfinished { partition, offset, cause, reason }),
             _ => None,
-        }
-    }
-}
-
-impl crate::shared::Cancels {
-    /// The attempt's outcome has come.
-    fn answered(&mut self, ticket: Ticket) {
-        if !self.reasons.is_empty() {
-            self.reasons.remove(&ticket);
         }
     }
 }
