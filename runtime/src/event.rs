@@ -104,7 +104,8 @@ pub enum Event {
         error: SourceError,
     },
     /// No commit of a partition has succeeded for longer than the stall time: nothing more of it
-    /// is read or started until one does. Told once, until [`CommitsResumed`](Self::CommitsResumed).
+    /// is read or started until one does. Told once; over with
+    /// [`CommitsResumed`](Self::CommitsResumed), or when the partition is lost or released.
     CommitsStalled {
         /// The partition.
         partition: TopicPartition,

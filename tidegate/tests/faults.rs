@@ -274,7 +274,9 @@ fn a_broker_that_dies_stops_the_work_and_nothing_is_repeated() {
     for (name, written, recorder, running) in members {
         running.wait_done(30_000);
         wait_for("everything to be committed", || committed(&broker, &name) == 30_000);
-        running.wait_told("commits succeed again");
+        // Unless the broker, once it was back, took the session for expired: then it is lost first.
+        let over = |line: &String| line.contains("commits succeed again") || line.contains(" lost");
+        assert!(running.told().iter().any(over), "{:#?}", running.told());
         running.stop();
         Judge::expecting_written(&written)
             .ordering(Order::Key)

@@ -617,6 +617,33 @@ fn static_restart(protocol: &str, name: &str) {
 }
 
 #[test]
+fn a_run_until_the_end_waits_for_its_share() {
+    on_both_protocols(|protocol| {
+        let name = &*format!("share-{protocol}");
+        let (broker, written) = filled(name, 1, 100);
+        let recorder = Recorder::new();
+        let member = || {
+            let builder = builder(broker, name).property("group.protocol", protocol);
+            match protocol {
+                "classic" => builder.property("heartbeat.interval.ms", "300"),
+                _ => builder,
+            }
+        };
+        let a = Running::start(member(), &recorder.member("a"), nothing);
+        a.wait_done(100);
+        let b = Running::start(member().until_end(true), &recorder.member("b"), nothing);
+        // It is given nothing as long as the other one has the only partition.
+        std::thread::sleep(Duration::from_secs(5));
+        assert!(!b.has_ended(), "nothing is not what the group has to give");
+        a.stop();
+        assert_eq!(b.join().unwrap().finished(), 0);
+        assert_eq!(committed(broker, name), 100);
+        let judge = Judge::expecting_written(&written).ordering(Order::Key).max_repeats(0);
+        judge.check(&recorder.history()).assert_ok();
+    });
+}
+
+#[test]
 fn a_group_with_eager_members_is_explained() {
     let name = "eager";
     let (broker, _) = filled(name, 2, 100);

@@ -178,6 +178,11 @@ impl Running {
         })
     }
 
+    /// Whether it has come to its end.
+    pub fn has_ended(&self) -> bool {
+        self.run.is_finished()
+    }
+
     /// Drops the run in the middle of its work, and waits until all of it is gone.
     pub fn abort(self) {
         let Self { run, runtime, .. } = self;
