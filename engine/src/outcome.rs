@@ -23,7 +23,8 @@ pub enum Outcome {
     /// except that while other records succeed, every 10th such answer for one record counts as
     /// one failed attempt, so that one poison record cannot hold its key for ever.
     Overloaded {
-        /// When to try again; `None` uses the exponential backoff.
+        /// When to try again, but not before the backoff's first delay; `None` uses the
+        /// exponential backoff.
         retry_after: Option<Duration>,
     },
     /// No attempt will ever succeed. The record goes to the dead-letter topic; where

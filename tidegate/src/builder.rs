@@ -7,7 +7,7 @@ use tidegate_engine::{AfterLastAttempt, Backoff, ConfigError, Ordering};
 use tidegate_runtime::Settings;
 
 use crate::consumer::Consumer;
-use crate::kafka::{KafkaSettings, KafkaSource, OnGap, SettingsError, StartFrom};
+use crate::kafka::{KafkaDeadLetters, KafkaSettings, KafkaSource, OnGap, SettingsError, StartFrom};
 
 /// Why a consumer could not be built.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -29,6 +29,7 @@ pub enum BuildError {
 pub struct Builder {
     kafka: KafkaSettings,
     settings: Settings,
+    dead_letter_topic: Option<String>,
 }
 
 impl Builder {
@@ -111,6 +112,23 @@ impl Builder {
     /// What happens after the last attempt. The partition stops by default.
     pub fn after_last_attempt(mut self, policy: AfterLastAttempt) -> Self {
         self.settings.engine.after_last_attempt = policy;
+        self
+    }
+
+    /// Sends what no attempt processes to this topic of the same cluster, and chooses
+    /// [`AfterLastAttempt::DeadLetter`]; the letters are those of
+    /// [`KafkaDeadLetters`](crate::KafkaDeadLetters). The record is finished, and the next one of
+    /// its key begins, when the topic has acknowledged the letter.
+    pub fn dead_letter_topic(mut self, topic: impl Into<String>) -> Self {
+        self.dead_letter_topic = Some(topic.into());
+        self.after_last_attempt(AfterLastAttempt::DeadLetter)
+    }
+
+    /// How many more records may become dead letters than succeeded meanwhile. 1 to 1,000,000; 10
+    /// by default. Without credit a record is tried again, so that something that is down stops
+    /// the consumer instead of flushing the topic into its dead-letter topic.
+    pub fn dead_letter_credit(mut self, letters: u32) -> Self {
+        self.settings.engine.dead_letter_credit = letters;
         self
     }
 
@@ -230,7 +248,7 @@ impl Builder {
     /// When something is missing, a limit is outside its range, or librdkafka does not accept a
     /// property; the message names it.
     pub fn build(self) -> Result<Consumer, BuildError> {
-        let Self { kafka, mut settings } = self;
+        let Self { kafka, mut settings, dead_letter_topic } = self;
         if settings.engine.seed == 0 {
             settings.engine.seed = random_seed();
         }
@@ -241,8 +259,14 @@ impl Builder {
             Duration::ZERO,
             kafka.max_poll_interval() / 2,
         )?;
+        let sink = dead_letter_topic.map(|topic| KafkaDeadLetters::new(&kafka, topic));
+        let sink = sink.transpose()?;
         let source = KafkaSource::new(kafka)?;
-        Ok(Consumer(tidegate_runtime::Consumer::new(source, settings)?))
+        let consumer = tidegate_runtime::Consumer::new(source, settings)?;
+        Ok(Consumer(match sink {
+            Some(sink) => consumer.dead_letters(sink),
+            None => consumer,
+        }))
     }
 }
 

@@ -3,6 +3,7 @@
 //! `settings` says how the client is configured, `source` is the [`Source`] with the client's
 //! life, `rebalance` a partition's, `assign` finds out where it begins, `read` takes its records,
 //! `commits` matches commits with their answers, `gap` deals with an offset that is not in the log,
+//! `dead_letter` writes what no attempt processes,
 //! `trouble` puts the client's errors into words. `native` is the only unsafe code.
 //!
 //! [`Source`]: tidegate_runtime::Source
@@ -11,6 +12,7 @@ mod assign;
 pub(crate) mod bare;
 mod commits;
 mod context;
+mod dead_letter;
 mod gap;
 mod native;
 mod read;
@@ -19,5 +21,6 @@ mod settings;
 mod source;
 mod trouble;
 
+pub use dead_letter::KafkaDeadLetters;
 pub use settings::{KafkaSettings, OnGap, SettingsError, StartFrom};
 pub use source::KafkaSource;

@@ -157,7 +157,11 @@ impl<P: Clone> Engine<P> {
         if answers >= OVERLOADS_PER_ATTEMPT && successes > attempt.successes_at_overload {
             return self.fail(slot, phase, retry_after, now);
         }
-        let delay = retry_after.unwrap_or_else(|| self.jitter.delay(self.config.backoff, answers));
+        let delay = match retry_after {
+            // "At once" would be asked again and again without a pause.
+            Some(delay) => delay.max(self.config.backoff.initial),
+            None => self.jitter.delay(self.config.backoff, answers),
+        };
         self.try_again(slot, delay, now)
     }
 
