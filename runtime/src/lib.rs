@@ -4,7 +4,8 @@
 //! A [`Consumer`] is made of a source and [`Settings`]; [`Consumer::run`] runs a handler for each
 //! record. Reading order: `source` and `batch` (where records come from), `record`, `outcome` and
 //! `handler` (what a handler sees), `shared` (the engine behind its lock), `pump` (between source
-//! and engine), `worker` (between engine and handlers), `sink` and `letters` (dead letters), `run` (start and end of it all).
+//! and engine), `worker` (between engine and handlers), `sink` and `letters` (dead letters), `run`
+//! (start and end of it all).
 
 #![forbid(unsafe_code)]
 
