@@ -141,6 +141,11 @@ impl KafkaSource {
 
     /// Has the client's own thread look at the time now and then: see [`NativeClient::wake`].
     fn keep_awake(&mut self) {
+        // A commit among the client's last steps may come between its decision to end and its end,
+        // which it takes for a fault in itself and aborts the process.
+        if self.closing {
+            return;
+        }
         let now = Instant::now();
         if now.duration_since(self.woken_at) >= WAKE_EVERY
             && let Some(client) = &self.client
