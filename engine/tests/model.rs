@@ -499,7 +499,7 @@ impl World {
                 for partition in 0..PARTITIONS {
                     self.read(member, partition, 100);
                 }
-                self.dispatch(member, 100, self.started % 2 == 0);
+                self.dispatch(member, 100, self.started.is_multiple_of(2));
                 self.outcome(member, 0, Outcome::Done);
                 self.commit(member, true);
             }
