@@ -144,9 +144,11 @@ fn the_watchdog_names_the_record_and_the_partition() {
 
 #[test]
 fn every_tenth_overload_of_one_record_counts_while_others_succeed() {
-    let config = Config { max_attempts: 2, max_in_flight: 10, ..Config::default() };
+    let ms = Duration::from_millis;
+    let backoff = Backoff { initial: ms(1), max: ms(1) };
+    let config = Config { max_attempts: 2, max_in_flight: 10, backoff, ..Config::default() };
     let mut engine = engine(config);
-    let retry_after = Some(Duration::from_millis(1));
+    let retry_after = Some(Duration::ZERO);
     let mut now = 0;
     let mut overload = |engine: &mut Engine<i64>, succeed: bool, times: usize| {
         let mut last = Verdict::Unfinished;
@@ -596,4 +598,15 @@ fn without_a_dead_letter_topic_an_unprocessable_record_is_treated_as_after_its_l
     let ticket = dispatch(&mut engine, at(0))[0].ticket;
     let verdict = engine.handle_outcome(ticket, Outcome::DeadLetter, at(1));
     assert_eq!(verdict, Verdict::Stopped { partition: P, offset: Offset(0), attempts: 1 });
+}
+
+#[test]
+fn an_overload_answer_that_wants_another_attempt_at_once_waits_for_the_first_backoff() {
+    let mut engine = engine(Config::default());
+    admit(&mut engine, P, 0, &[1], at(0));
+    let ticket = dispatch(&mut engine, at(0))[0].ticket;
+    let retry_after = Some(Duration::ZERO);
+    let verdict = engine.handle_outcome(ticket, Outcome::Overloaded { retry_after }, at(1));
+    let backoff = Config::default().backoff.initial;
+    assert_eq!(verdict, Verdict::Again { at: at(1) + backoff, attempt: 1 });
 }

@@ -101,7 +101,7 @@ fn a_dead_letter_topic_that_is_not_there_is_named_and_holds_the_record() {
     let (broker, dead) = topic(name, vec![keyed("bad"), keyed("good")]);
     let builder = builder(broker, name).dead_letter_topic(&dead).until_end(true);
     let running = Running::start(builder, &Recorder::new().member("a"), choosy);
-    running.wait_told(&dead);
+    running.wait_told(&format!("{dead} does not exist"));
     assert_eq!((running.done(), committed(broker, name)), (0, 0), "its key went on");
     broker.admin().create_topic(NewTopic::new(&dead));
     let summary = running.join().unwrap();

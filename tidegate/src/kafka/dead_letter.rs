@@ -53,7 +53,11 @@ impl KafkaDeadLetters {
         // The topic decides what is too large, not the client.
         config.set("message.max.bytes", "1000000000");
         config.set("allow.auto.create.topics", "false");
+        // A topic that is not there is told as such, and not as a timeout later on.
+        config.set("topic.metadata.propagation.max.ms", "1000");
         config.set("linger.ms", "0");
+        // A batch is refused as a whole: one letter that is too large would take others with it.
+        config.set("batch.num.messages", "1");
         config
             .create_native_config()
             .map_err(|error| SettingsError::Inconsistent(error.to_string()))?;
