@@ -80,6 +80,11 @@ impl KafkaDeadLetters {
     }
 
     async fn put(&self, letter: &Letter) -> Result<(), SinkError> {
+        if letter.record.topic() == self.topic {
+            // Subscribed by a pattern: the letter would come back for ever.
+            let topic = &self.topic;
+            return Err(SinkError::Refused(format!("{topic} is its own dead-letter topic")));
+        }
         match self.send(letter, self.headers(letter)).await {
             Err(error) if is_too_large(&error) => {}
             result => return result.map_err(|error| self.failed(&error)),

@@ -206,7 +206,8 @@ impl Message {
         let raw = self.raw();
         // SAFETY: the message is alive.
         let is_v2 = unsafe { sys::rd_kafka_message_leader_epoch(self.0) } >= 0;
-        if raw.payload.is_null() || !is_v2 || !*PAYLOAD_IS_IN_RESPONSE {
+        // An empty value points anywhere.
+        if raw.payload.is_null() || raw.len == 0 || !is_v2 || !*PAYLOAD_IS_IN_RESPONSE {
             return false;
         }
         // SAFETY: in the versions for which `PAYLOAD_IS_IN_RESPONSE` holds, the payload of a
