@@ -84,9 +84,9 @@ fn keys_values_and_headers_arrive_as_they_were_sent() {
     let large = vec![7u8; 900_000];
     let records = [
         NewRecord::to(0).key("k").value("v"),
-        NewRecord::to(0).key("").value(""),
+        NewRecord::to(0).key("").value("").header("behind", "nothing"),
         NewRecord::to(0).value("no key"),
-        NewRecord::to(0).key("tombstone"),
+        NewRecord::to(0).key("tombstone").header("behind", "null"),
         NewRecord::to(0).key([0xff, 0x00]).value([0xfe]).timestamp(1_234),
         NewRecord::to(0)
             .value("h")
@@ -124,6 +124,9 @@ fn keys_values_and_headers_arrive_as_they_were_sent() {
     assert_eq!((&seen[&2].0, &seen[&2].1), (&None, &bytes("no key")));
     assert_eq!((&seen[&3].0, &seen[&3].1), (&bytes("tombstone"), &None));
     assert_eq!((&seen[&4].0, &seen[&4].3), (&Some(vec![0xff, 0]), &1_234));
+    for (offset, value) in [(1, "nothing"), (3, "null")] {
+        assert_eq!(seen[&offset].2, [("behind".to_owned(), bytes(value))], "{value}");
+    }
     let headers: Vec<_> = seen[&5].2.iter().map(|(n, v)| (n.as_str(), v.clone())).collect();
     assert_eq!(
         headers,
