@@ -610,3 +610,36 @@ fn an_overload_answer_that_wants_another_attempt_at_once_waits_for_the_first_bac
     let backoff = Config::default().backoff.initial;
     assert_eq!(verdict, Verdict::Again { at: at(1) + backoff, attempt: 1 });
 }
+
+#[test]
+fn what_was_given_out_to_follow_is_cancelled_with_its_partition() {
+    let mut engine = engine(Config::default());
+    admit(&mut engine, P, 0, &[1, 1], at(0));
+    let mut out = dispatch(&mut engine, at(0));
+    followers(&mut engine, &mut out, 1);
+    engine.handle_lost(P, at(1));
+    let reason = CancelReason::Revoked;
+    let cancel = |index: usize| Action::Cancel { ticket: out[index].ticket, reason };
+    assert_eq!(actions(&mut engine), [cancel(0), cancel(1)]);
+}
+
+#[test]
+fn a_letter_of_a_partition_that_goes_away_is_not_charged_and_does_not_stop_it() {
+    let mut engine = engine(with_letters(1));
+    admit(&mut engine, P, 0, &[1, 2], at(0));
+    let out = dispatch(&mut engine, at(0));
+    engine.handle_outcome(out[0].ticket, Outcome::DeadLetter, at(1));
+    engine.handle_revoking(P, at(1));
+    engine.handle_outcome(out[1].ticket, Outcome::Done, at(1));
+    let verdict = engine.handle_dead_letter(out[0].ticket, LetterOutcome::Refused, at(2));
+    assert_eq!(verdict, Verdict::Unfinished);
+    assert_eq!(actions(&mut engine), [Action::Drained { partition: P }]);
+
+    assign(&mut engine, Q);
+    admit(&mut engine, Q, 0, &[1], at(3));
+    let ticket = dispatch(&mut engine, at(3))[0].ticket;
+    engine.handle_outcome(ticket, Outcome::DeadLetter, at(3));
+    engine.handle_lost(Q, at(4));
+    let snapshot = engine.snapshot(at(4));
+    assert_eq!((snapshot.dead_letter_credit, snapshot.writing), (1, 0));
+}
