@@ -212,8 +212,9 @@ impl Message {
         }
         // SAFETY: in the versions for which `PAYLOAD_IS_IN_RESPONSE` holds, the payload of a
         // format 2 record lies in the buffer of its response (or what that was decompressed to),
-        // which is one piece and lives as long as the message; the number of headers follows it
-        // there, and the client has checked that the record's length reaches that far.
+        // which is one piece and lives as long as the message. The number of headers follows it
+        // there in every well-formed record, and brokers check the form of what is produced: only
+        // one that sends a record without that number would have the byte behind it read.
         unsafe { *raw.payload.cast::<u8>().add(raw.len) == 0 }
     }
 
