@@ -18,6 +18,7 @@ mod action;
 mod config;
 mod engine;
 mod finished;
+pub mod gate;
 mod ids;
 mod lanes;
 mod list;

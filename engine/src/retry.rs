@@ -30,7 +30,7 @@ impl RetryQueue {
     }
 }
 
-/// A small deterministic generator (SplitMix64) for jitter: the seed is an argument, so that the
+/// A small deterministic generator (SplitMix64) for jitter and the like: the seed is an argument, so that the
 /// same run can be had again.
 #[derive(Debug)]
 pub(crate) struct Jitter(u64);
@@ -40,7 +40,7 @@ impl Jitter {
         Self(seed)
     }
 
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,0 +1,231 @@
+//! How long a group needs for what waits in the topic: its lag, by the rate of its commits.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::math::weight;
+use crate::{Instant, Offset};
+
+/// The rate forgets with this horizon, counted in time in which the group had work.
+const RATE_HORIZON: Duration = Duration::from_secs(2);
+/// Progress of more than so many times what the rate explains is a seek, or an unknown past,
+/// and not speed...
+const JUMP: f64 = 8.0;
+/// ...unless it is seen so many times in a row.
+const JUMPS_BELIEVED: u32 = 3;
+/// The commit spacing is the median of so many.
+const SPACINGS: usize = 5;
+
+/// What was seen of one partition of a group.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    /// The committed offset, or where the log begins if that is higher.
+    pub(super) committed: Offset,
+    /// How many records above it are finished.
+    pub(super) finished: u64,
+    /// Records that wait: up to the end of the log, without those that are finished.
+    pub(super) lag: u64,
+    /// What moved the offset was not the group: nothing is learned from it.
+    pub(super) displaced: bool,
+}
+
+impl Seen {
+    /// Grows by one with each record that is finished, in whatever order.
+    fn done(&self) -> i64 {
+        self.committed.0.saturating_add_unsigned(self.finished)
+    }
+}
+
+/// The progress of one partition.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    done: i64,
+    lag: u64,
+    /// When it last moved, or had nothing to do.
+    since: Instant,
+    /// Records a second, from the last time it moved.
+    rate: f64,
+    moved: bool,
+    stuck: bool,
+}
+
+/// One group's drain time, estimated from what it commits.
+///
+/// The rate is that of the whole group: for each partition that has work, what its last commits
+/// brought over the time since those before. A group that commits every 5 s is not taken for one
+/// that stands still in between, and one whose members commit at different times is not taken for
+/// one that jumps. The rate is lowered only when the group had a backlog at both ends of the
+/// interval: what a consumer does that has nothing to do says nothing about what it could.
+#[derive(Debug, Default)]
+pub(super) struct DrainEstimate {
+    partitions: Vec<Option<Progress>>,
+    rate: Option<f64>,
+    /// The rate was seen under a backlog, and is no lower bound any more.
+    confirmed: bool,
+    jumps: u32,
+    lag: u64,
+    spacings: [f64; SPACINGS],
+    seen_spacings: usize,
+    last: Option<Instant>,
+    moving: Option<Instant>,
+}
+
+impl DrainEstimate {
+    /// Takes one probe's answer. `target` is the drain time that is aimed for; a partition with lag
+    /// that does not move for twice as long is stuck.
+    pub(super) fn update(&mut self, seen: &[Option<Seen>], target: Duration, now: Instant) {
+        if self.partitions.len() < seen.len() {
+            self.partitions.resize(seen.len(), None);
+        }
+        let elapsed = self.last.map_or(Duration::ZERO, |last| now.saturating_since(last));
+        let mut spacing = WeightedMean::default();
+        for (progress, seen) in self.partitions.iter_mut().zip(seen) {
+            if let Some(seen) = seen {
+                *progress = Some(step(*progress, *seen, target, now, &mut spacing));
+            }
+        }
+        if let Some(spacing) = spacing.mean() {
+            self.spacings[self.seen_spacings % SPACINGS] = spacing;
+            self.seen_spacings += 1;
+        }
+        let (mut lag, mut rate, mut moved) = (0u64, 0.0, false);
+        for progress in self.partitions.iter().flatten() {
+            if progress.stuck || (progress.lag == 0 && !progress.moved) {
+                continue;
+            }
+            lag = lag.saturating_add(progress.lag);
+            rate += progress.rate;
+            moved |= progress.moved;
+        }
+        let lag_before = core::mem::replace(&mut self.lag, lag);
+        if moved || self.partitions.iter().flatten().all(|p| p.lag == 0) || self.moving.is_none() {
+            self.moving = Some(now);
+        }
+        self.learn(rate, moved, lag.min(lag_before), elapsed, target);
+        self.last = Some(now);
+    }
+
+    /// Takes the rate that was just seen into the average.
+    fn learn(&mut self, seen: f64, moved: bool, lag: u64, elapsed: Duration, target: Duration) {
+        if seen <= 0.0 {
+            return;
+        }
+        let backlog = lag as f64 >= seen * target.as_secs_f64() / 2.0;
+        let Some(rate) = self.rate else {
+            self.rate = Some(seen);
+            self.confirmed = backlog;
+            return;
+        };
+        if self.confirmed && seen > rate * JUMP {
+            self.jumps += u32::from(moved);
+            if self.jumps < JUMPS_BELIEVED {
+                return;
+            }
+        } else {
+            self.jumps = 0;
+        }
+        if seen > rate || backlog {
+            self.rate = Some(rate + weight(elapsed, RATE_HORIZON) * (seen - rate));
+            self.confirmed |= backlog;
+        }
+    }
+
+    /// Seconds until the group has done what waits now, `None` if its rate is unknown.
+    pub(super) fn drain_time(&self) -> Option<f64> {
+        match self.lag {
+            0 => Some(0.0),
+            lag => self.rate.map(|rate| lag as f64 / rate),
+        }
+    }
+
+    /// Whether the drain time may be much too long, because the group was never seen with a
+    /// backlog.
+    pub(super) fn is_upper_bound(&self) -> bool {
+        !self.confirmed
+    }
+
+    /// Records a second, if known.
+    pub(super) fn rate(&self) -> Option<f64> {
+        self.rate
+    }
+
+    /// Records that wait in the partitions that move.
+    pub(super) fn lag(&self) -> u64 {
+        self.lag
+    }
+
+    /// The time between commits of a partition that has work: the median of the last few, so that
+    /// one pause of the consumer does not count.
+    pub(super) fn spacing(&self) -> f64 {
+        let count = self.seen_spacings.min(SPACINGS);
+        let mut sorted = self.spacings;
+        let sorted = &mut sorted[..count];
+        sorted.sort_unstable_by(f64::total_cmp);
+        sorted.get(count / 2).copied().unwrap_or(0.0)
+    }
+
+    /// Whether a partition has lag and did not move for long.
+    pub(super) fn is_stuck(&self, partition: usize) -> bool {
+        self.partitions.get(partition).is_some_and(|p| p.is_some_and(|p| p.stuck))
+    }
+
+    /// Since when nothing of the group has moved though it has lag; now if it moves.
+    pub(super) fn standing_since(&self) -> Option<Instant> {
+        self.moving
+    }
+
+    /// Forgets where the partitions were, after the topic changed under them. The rate stays.
+    pub(super) fn forget_positions(&mut self) {
+        self.partitions.clear();
+        self.lag = 0;
+    }
+}
+
+/// The progress of a partition after a probe.
+fn step(
+    before: Option<Progress>,
+    seen: Seen,
+    target: Duration,
+    now: Instant,
+    spacing: &mut WeightedMean,
+) -> Progress {
+    let done = seen.done();
+    let fresh = Progress { done, lag: seen.lag, since: now, rate: 0.0, moved: false, stuck: false };
+    let Some(before) = before else { return fresh };
+    if seen.displaced || done < before.done {
+        return Progress { rate: before.rate, ..fresh };
+    }
+    let elapsed = now.saturating_since(before.since);
+    if done > before.done {
+        let (moved, seconds) = (done.abs_diff(before.done) as f64, elapsed.as_secs_f64());
+        if seconds <= 0.0 {
+            return Progress { rate: before.rate, moved: true, ..fresh };
+        }
+        if before.lag > 0 {
+            spacing.add(seconds, moved);
+        }
+        return Progress { rate: moved / seconds, moved: true, ..fresh };
+    }
+    if seen.lag == 0 {
+        return fresh;
+    }
+    let stuck = before.lag > 0 && elapsed >= target * 2;
+    Progress { lag: seen.lag, moved: false, stuck, ..before }
+}
+
+#[derive(Debug, Default)]
+struct WeightedMean {
+    sum: f64,
+    weights: f64,
+}
+
+impl WeightedMean {
+    fn add(&mut self, value: f64, weight: f64) {
+        self.sum += value * weight;
+        self.weights += weight;
+    }
+
+    fn mean(&self) -> Option<f64> {
+        (self.weights > 0.0).then(|| self.sum / self.weights)
+    }
+}
