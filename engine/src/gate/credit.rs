@@ -185,7 +185,7 @@ impl Gate {
         if self.follows() {
             let held = match self.mode {
                 Mode::Floor(cause) => Err((cause, LONGEST)),
-                Mode::NoCommit(cause) => {
+                Mode::Window(cause) => {
                     self.within_window(partition, now).map_err(|_| (cause, LONGEST))
                 }
                 Mode::Following => self.within_window(partition, now),

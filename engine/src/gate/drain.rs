@@ -13,6 +13,9 @@ const RATE_HORIZON: Duration = Duration::from_secs(2);
 const JUMP: f64 = 8.0;
 /// ...unless it is seen so many times in a row.
 const JUMPS_BELIEVED: u32 = 3;
+/// Fewer records than this are no backlog: as many may just have been sent, or be done and not be
+/// committed.
+const LEAST_BACKLOG: f64 = 10.0;
 /// The commit spacing is the median of so many.
 const SPACINGS: usize = 5;
 
@@ -68,6 +71,8 @@ pub(super) struct DrainEstimate {
     seen_spacings: usize,
     last: Option<Instant>,
     moving: Option<Instant>,
+    /// There was something to do.
+    waits: bool,
 }
 
 impl DrainEstimate {
@@ -98,7 +103,9 @@ impl DrainEstimate {
             moved |= progress.moved;
         }
         let lag_before = core::mem::replace(&mut self.lag, lag);
-        if moved || self.partitions.iter().flatten().all(|p| p.lag == 0) || self.moving.is_none() {
+        let waits = lag > 0 || self.partitions.iter().flatten().any(|p| p.stuck);
+        let waited = core::mem::replace(&mut self.waits, waits);
+        if moved || !waits || !waited {
             self.moving = Some(now);
         }
         self.learn(rate, moved, lag.min(lag_before), elapsed, target);
@@ -110,7 +117,8 @@ impl DrainEstimate {
         if seen <= 0.0 {
             return;
         }
-        let backlog = lag as f64 >= seen * target.as_secs_f64() / 2.0;
+        let enough = (seen * target.as_secs_f64() / 2.0).max(LEAST_BACKLOG);
+        let backlog = lag as f64 >= enough;
         let Some(rate) = self.rate else {
             self.rate = Some(seen);
             self.confirmed = backlog;
@@ -169,9 +177,19 @@ impl DrainEstimate {
         self.partitions.get(partition).is_some_and(|p| p.is_some_and(|p| p.stuck))
     }
 
-    /// Since when nothing of the group has moved though it has lag; now if it moves.
-    pub(super) fn standing_since(&self) -> Option<Instant> {
-        self.moving
+    /// For how long nothing of the group had moved when it was last seen, though it has lag.
+    pub(super) fn standing(&self) -> Duration {
+        match (self.last, self.moving) {
+            (Some(last), Some(moving)) => last.saturating_since(moving),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Whether nothing has moved for longer than it takes between two commits, so that there is
+    /// nothing to learn from what is seen.
+    pub(super) fn stands(&self, probe_interval: Duration) -> bool {
+        let most = 2.0 * self.spacing() + probe_interval.as_secs_f64();
+        self.standing().as_secs_f64() > most
     }
 
     /// Forgets where the partitions were, after the topic changed under them. The rate stays.
@@ -206,10 +224,10 @@ fn step(
         }
         return Progress { rate: moved / seconds, moved: true, ..fresh };
     }
-    if seen.lag == 0 {
+    if seen.lag == 0 || before.lag == 0 {
         return fresh;
     }
-    let stuck = before.lag > 0 && elapsed >= target * 2;
+    let stuck = elapsed >= target * 2;
     Progress { lag: seen.lag, moved: false, stuck, ..before }
 }
 

@@ -38,7 +38,7 @@ impl Gate {
         }
         self.release(elapsed);
         self.raise_target();
-        self.notice_stuck(sample.asked);
+        self.notice_stuck();
         self.follow(elapsed);
         self.refresh(now);
     }
@@ -177,13 +177,12 @@ impl Gate {
 
     /// Takes partitions in which a group does not move out of what the window counts, as long as it
     /// moves in others.
-    fn notice_stuck(&mut self, now: Instant) {
+    fn notice_stuck(&mut self) {
         for partition in 0..self.logs.len() {
             let mut any = false;
             for index in 0..self.groups.len() {
                 let group = &mut self.groups[index];
-                let standing = group.estimate.standing_since();
-                let moves = standing.is_some_and(|s| now.saturating_since(s) < self.target * 2);
+                let moves = group.estimate.standing() < self.target * 2;
                 let stuck = moves && group.estimate.is_stuck(partition);
                 any |= stuck;
                 let Some(known) = group.released.get_mut(partition) else { continue };
@@ -212,8 +211,9 @@ impl Gate {
             self.window.begin_without_group();
         } else if let Some(slowest) = self.slowest() {
             let estimate = &self.groups[slowest.0 as usize].estimate;
+            let stands = estimate.stands(self.config.probe_interval);
             let signal = Signal {
-                drain: estimate.drain_time(),
+                drain: estimate.drain_time().filter(|_| !stands),
                 upper_bound: estimate.is_upper_bound(),
                 rate: estimate.rate(),
                 target: self.target.as_secs_f64(),
@@ -247,9 +247,7 @@ impl Gate {
     pub(super) fn refresh(&mut self, now: Instant) {
         let (grace, groups) = (self.grace(), &self.groups);
         let id = |index: usize| Some(GroupId(index as u32));
-        let standing = |group: &super::Group| {
-            group.estimate.standing_since().is_some_and(|s| now.saturating_since(s) >= grace)
-        };
+        let stands = |group: &super::Group| group.estimate.standing() >= grace;
         self.mode = if groups.is_empty() {
             Mode::Following
         } else if now.saturating_since(self.answered) >= grace {
@@ -262,9 +260,9 @@ impl Gate {
         } else if self.asked.is_none() {
             Mode::Following
         } else if let Some(index) = groups.iter().position(|g| !g.has_commit) {
-            Mode::NoCommit(Cause::of(Reason::NoCommit, id(index)))
-        } else if let Some(index) = groups.iter().position(standing) {
-            Mode::Floor(Cause::of(Reason::NoProgress, id(index)))
+            Mode::Window(Cause::of(Reason::NoCommit, id(index)))
+        } else if let Some(index) = groups.iter().position(stands) {
+            Mode::Window(Cause::of(Reason::NoProgress, id(index)))
         } else {
             Mode::Following
         };

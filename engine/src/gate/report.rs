@@ -24,12 +24,12 @@ impl Gate {
         let bucket = self.bucket.and_then(|bucket| future(bucket.next_at(now)));
         let floor = match self.mode {
             Mode::Following => None,
-            Mode::NoCommit(_) | Mode::Floor(_) => future(self.floor.next_at(now)),
+            Mode::Window(_) | Mode::Floor(_) => future(self.floor.next_at(now)),
         };
-        let standing = self.groups.iter().filter_map(|group| group.estimate.standing_since());
-        let grace = standing.chain([self.answered]).map(|since| since + self.grace()).min();
         let grace = match self.mode {
-            Mode::Following | Mode::NoCommit(_) if self.follows() => future(grace),
+            Mode::Following | Mode::Window(_) if self.follows() => {
+                future(Some(self.answered + self.grace()))
+            }
             _ => None,
         };
         [breaker, bucket, floor, grace].into_iter().flatten().min()
@@ -54,8 +54,8 @@ impl Gate {
         let full = self.ledger.counted() >= self.limit;
         match self.mode {
             Mode::Floor(cause) if token => return GateState::Limited(cause),
-            Mode::NoCommit(cause) if token || !full => return GateState::Limited(cause),
-            Mode::Floor(cause) | Mode::NoCommit(cause) => return GateState::Shut(cause),
+            Mode::Window(cause) if token || !full => return GateState::Limited(cause),
+            Mode::Floor(cause) | Mode::Window(cause) => return GateState::Shut(cause),
             Mode::Following if full => {
                 return GateState::Shut(Cause::of(Reason::Window, self.slowest()));
             }
