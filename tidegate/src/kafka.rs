@@ -4,17 +4,19 @@
 //! life, `rebalance` a partition's, `assign` finds out where it begins, `read` takes its records,
 //! `commits` matches commits with their answers, `gap` deals with an offset that is not in the log,
 //! `dead_letter` writes what no attempt processes,
-//! `trouble` puts the client's errors into words. `native` is the only unsafe code.
+//! `trouble` puts the client's errors into words, `probe` asks how far groups are without being in
+//! one. `native` is the only unsafe code.
 //!
 //! [`Source`]: tidegate_runtime::Source
 
 mod assign;
 pub(crate) mod bare;
 mod commits;
-mod context;
+pub(crate) mod context;
 mod dead_letter;
 mod gap;
 mod native;
+pub(crate) mod probe;
 mod read;
 mod rebalance;
 mod settings;
@@ -22,5 +24,6 @@ mod source;
 mod trouble;
 
 pub use dead_letter::KafkaDeadLetters;
+pub(crate) use settings::accept;
 pub use settings::{KafkaSettings, OnGap, SettingsError, StartFrom};
 pub use source::KafkaSource;

@@ -5,6 +5,9 @@
 //! [blocking](blocking()) one, or with the feature `tower` a `tower_service::Service`; what it
 //! returns becomes an [`Outcome`]. What a consumer promises, and the test that shows each promise,
 //! is in `docs/guarantees.md`.
+//!
+//! [`Producer::builder`] is where to begin on the other side: a producer that waits, or is refused,
+//! when the groups that it follows have enough to do.
 
 #![deny(unsafe_code)]
 
@@ -13,12 +16,20 @@ pub mod bare {
     pub use crate::kafka::bare::BareConsumer;
 }
 mod builder;
+mod clock;
 mod consumer;
 mod kafka;
+mod producer;
 
 pub use builder::{BuildError, Builder};
 pub use consumer::Consumer;
+pub use kafka::probe::Probe;
 pub use kafka::{KafkaDeadLetters, KafkaSettings, KafkaSource, OnGap, SettingsError, StartFrom};
+pub use producer::{
+    Delivered, Delivery, DeliveryError, NotSent, Producer, ProducerBuildError, ProducerBuilder,
+    ProducerEvent, ProducerRecord, SendError, TopicGate, TopicSnapshot, Undelivered,
+};
+pub use tidegate_engine::gate;
 pub use tidegate_engine::{
     AfterLastAttempt, Backoff, Config, ConfigError, Counters, Metadata, MetadataError, Offset,
     OffsetRange, Ordering, PartitionSnapshot, PartitionState, Snapshot,

@@ -11,7 +11,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use tidegate_engine::{Metadata, Offset};
 use tidegate_runtime::TopicPartition;
 
-use super::native::{AdminAnswer, Answer, NativeClient, OffsetPoint};
+use super::native::{Admin, AdminAnswer, Answer, OffsetPoint};
 use super::settings::{KafkaSettings, StartFrom};
 
 /// One question and its answer.
@@ -92,12 +92,7 @@ impl Lookup {
     }
 
     /// Asks what is not known and was not asked. `number` counts the requests.
-    pub(crate) fn ask(
-        &mut self,
-        client: &NativeClient,
-        settings: &KafkaSettings,
-        number: &mut usize,
-    ) {
+    pub(crate) fn ask(&mut self, client: Admin<'_>, settings: &KafkaSettings, number: &mut usize) {
         let read_committed = settings.read_committed();
         let mut next = || {
             *number += 1;
@@ -114,12 +109,12 @@ impl Lookup {
             let mut topics: Vec<&str> = self.names.iter().map(|name| &*name.topic).collect();
             topics.sort_unstable();
             topics.dedup();
-            client.ask_topic_ids(request, &topics);
+            client.ask_topics(request, &topics);
         }
         if matches!(self.ends, Asked::Wanted) {
             let request = next();
             self.ends = Asked::Waiting(request);
-            client.ask_offsets(request, &self.names, NativeClient::LOG_END, read_committed);
+            client.ask_offsets(request, &self.names, Admin::LOG_END, read_committed);
         }
         let Asked::Wanted = self.starts else { return };
         if let (Asked::Known(committed), Asked::Known(incarnations)) =
@@ -135,8 +130,8 @@ impl Lookup {
                 return;
             }
             let spec = match settings.from {
-                StartFrom::Earliest => NativeClient::LOG_START,
-                StartFrom::Latest => NativeClient::LOG_END,
+                StartFrom::Earliest => Admin::LOG_START,
+                StartFrom::Latest => Admin::LOG_END,
                 StartFrom::Timestamp(millis) => millis,
             };
             let request = next();
@@ -212,7 +207,7 @@ pub(super) fn topic_ids(
     result: Result<AdminAnswer, (Code, String)>,
 ) -> Result<HashMap<String, u64>, (Code, String)> {
     let topics = match result {
-        Ok(AdminAnswer::TopicIds(topics)) => topics,
+        Ok(AdminAnswer::Topics(topics)) => topics,
         Err((code, _)) if never_tells(code) => Vec::new(),
         Err(error) => return Err(error),
         Ok(_) => return Err((Code::Unknown, "an answer to another question".to_owned())),
@@ -220,7 +215,7 @@ pub(super) fn topic_ids(
     let mut known = HashMap::new();
     for (name, id) in topics {
         match id {
-            Ok(id) => known.insert(name, id),
+            Ok(facts) => known.insert(name, facts.incarnation),
             Err(code) if never_tells(code) => None,
             Err(code) => return Err((code, format!("topic {name}: {code}"))),
         };
@@ -264,6 +259,7 @@ fn offsets(answer: AdminAnswer) -> Result<HashMap<TopicPartition, i64>, (Code, S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::native::TopicFacts;
 
     #[test]
     fn an_unknown_topic_id_is_asked_again_unless_it_can_never_be_known() {
@@ -271,7 +267,8 @@ mod tests {
         let mut lookup = Lookup::new(vec![TopicPartition::new("t", 0)], &settings);
         let ask = |lookup: &mut Lookup, id: Result<u64, Code>| {
             lookup.incarnations = Asked::Waiting(1);
-            let answer = AdminAnswer::TopicIds(vec![("t".to_owned(), id)]);
+            let facts = id.map(|incarnation| TopicFacts { incarnation, partitions: 1 });
+            let answer = AdminAnswer::Topics(vec![("t".to_owned(), facts)]);
             lookup.take(1, Ok(answer)).is_ok()
         };
         assert!(!ask(&mut lookup, Err(Code::UnknownTopicOrPartition)));

@@ -7,7 +7,7 @@ use tidegate_engine::{Offset, PartitionId};
 use tidegate_runtime::{SourceError, SourceEvent, TopicPartition};
 
 use super::assign::{Beginning, topic_ids};
-use super::native::{AdminAnswer, NativeClient, OffsetPoint};
+use super::native::{Admin, AdminAnswer, OffsetPoint};
 use super::read::Reader;
 use super::settings::OnGap;
 use super::source::KafkaSource;
@@ -47,9 +47,10 @@ impl KafkaSource {
         self.requests += 3;
         if let Some(client) = &self.client {
             let committed = self.settings.read_committed();
-            client.ask_offsets(start_request, &names, NativeClient::LOG_START, false);
-            client.ask_offsets(end_request, &names, NativeClient::LOG_END, committed);
-            client.ask_topic_ids(topic_request, &[&names[0].topic]);
+            let client = client.admin();
+            client.ask_offsets(start_request, &names, Admin::LOG_START, false);
+            client.ask_offsets(end_request, &names, Admin::LOG_END, committed);
+            client.ask_topics(topic_request, &[&names[0].topic]);
         }
         self.gaps.retain(|gap| gap.partition != id);
         self.gaps.push(Gap {

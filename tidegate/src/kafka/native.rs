@@ -3,8 +3,8 @@
 //!
 //! What it needs and the safe interface hides: batch reads from one partition's queue, the events
 //! of the main queue one by one, an assignment that is acknowledged later than its event, commits
-//! with metadata that are answered by an event, and the admin requests of an assignment on the
-//! consumer's own connection.
+//! with metadata that are answered by an event, and the admin requests of assignments (on the
+//! consumer's own connection) and of probes.
 //!
 //! The safety arguments, once for all of it:
 //! - **Lifetime.** Everything here holds an `Arc` of the client, and the client is destroyed only
@@ -20,9 +20,11 @@ mod bare;
 mod client;
 mod event;
 mod partition;
+mod watcher;
 
-pub(crate) use admin::AdminAnswer;
+pub(crate) use admin::{Admin, AdminAnswer, TopicFacts};
 pub(crate) use bare::BareClient;
 pub(crate) use client::{NativeClient, OffsetPoint};
 pub(crate) use event::{Answer, NativeEvent, Rebalance};
 pub(crate) use partition::PartitionQueue;
+pub(crate) use watcher::WatcherClient;

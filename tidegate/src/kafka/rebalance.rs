@@ -33,7 +33,7 @@ impl KafkaSource {
             return self.finish_assign(Vec::new());
         }
         if let Some(client) = &self.client {
-            lookup.ask(client, &self.settings, &mut self.requests);
+            lookup.ask(client.admin(), &self.settings, &mut self.requests);
         }
         self.rebalance = Some(Pending::Assign(lookup));
     }
@@ -59,7 +59,7 @@ impl KafkaSource {
     pub(super) fn go_on_assigning(&mut self) {
         let Some(Pending::Assign(lookup)) = &mut self.rebalance else { return };
         let Some(client) = &self.client else { return };
-        lookup.ask(client, &self.settings, &mut self.requests);
+        lookup.ask(client.admin(), &self.settings, &mut self.requests);
         if let Some(beginnings) = lookup.result() {
             self.rebalance = None;
             self.finish_assign(beginnings);

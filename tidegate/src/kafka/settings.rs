@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
 use thiserror::Error;
 
 /// Where a partition begins for which the group has no committed offset.
@@ -185,14 +186,7 @@ impl KafkaSettings {
                 let why = "the group has a setting of its own";
                 return Err(SettingsError::Reserved { name: name.clone(), why });
             }
-            let mut alone = ClientConfig::new();
-            alone.set(name, value);
-            if let Err(rdkafka::error::KafkaError::ClientConfig(_, detail, ..)) =
-                alone.create_native_config()
-            {
-                let (name, value) = (name.clone(), shown(name, value));
-                return Err(SettingsError::Refused { name, value, detail });
-            }
+            accept(name, value)?;
             config.set(name, value);
         }
         for (name, value, _) in FIXED {
@@ -237,6 +231,21 @@ impl KafkaSettings {
             .properties
             .iter()
             .any(|(name, value)| name == "isolation.level" && value == "read_uncommitted")
+    }
+}
+
+/// Asks librdkafka whether it knows this property and takes this value.
+///
+/// # Errors
+/// When it does not, with its words.
+pub(crate) fn accept(name: &str, value: &str) -> Result<(), SettingsError> {
+    let mut alone = ClientConfig::new();
+    alone.set(name, value);
+    match alone.create_native_config() {
+        Err(KafkaError::ClientConfig(_, detail, ..)) => {
+            Err(SettingsError::Refused { name: name.to_owned(), value: shown(name, value), detail })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,7 +1,8 @@
 #![allow(unsafe_code)]
-//! The admin requests of an assignment: the group's commits, log offsets, topic ids.
+//! The admin requests of assignments and probes: a group's commits, log offsets, topics.
 
 use std::ffi::{CString, c_int};
+use std::marker::PhantomData;
 use std::ptr;
 use std::slice;
 
@@ -9,7 +10,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 use tidegate_runtime::TopicPartition;
 
-use super::client::{NativeClient, OffsetPoint, to_list};
+use super::client::{OffsetPoint, to_list};
 use super::event::{Answer, answer as element, answers, text, to_error};
 
 /// How long one request may take before it is answered with an error.
@@ -22,11 +23,38 @@ pub(crate) enum AdminAnswer {
     Committed(Result<Vec<Answer>, (RDKafkaErrorCode, String)>),
     /// Offsets of the log.
     Offsets(Vec<Answer>),
-    /// Topics and a hash of their id, or why a topic could not be described.
-    TopicIds(Vec<(String, Result<u64, RDKafkaErrorCode>)>),
+    /// Topics, or why a topic could not be described.
+    Topics(Vec<(String, Result<TopicFacts, RDKafkaErrorCode>)>),
 }
 
-impl NativeClient {
+/// What a topic is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TopicFacts {
+    /// A hash of its id.
+    pub(crate) incarnation: u64,
+    /// How many partitions it has.
+    pub(crate) partitions: u32,
+}
+
+/// A client and the queue on which it answers. Each request has a number that comes back with its
+/// answer.
+#[derive(Clone, Copy)]
+pub(crate) struct Admin<'a> {
+    client: *mut sys::rd_kafka_t,
+    queue: *mut sys::rd_kafka_queue_t,
+    alive: PhantomData<&'a ()>,
+}
+
+impl<'a> Admin<'a> {
+    /// # Safety
+    /// Client and queue stay alive for `'a`.
+    pub(super) unsafe fn new(
+        client: *mut sys::rd_kafka_t,
+        queue: *mut sys::rd_kafka_queue_t,
+    ) -> Self {
+        Self { client, queue, alive: PhantomData }
+    }
+
     /// Asks for the group's committed offsets.
     pub(crate) fn ask_committed(&self, request: usize, group: &str, names: &[TopicPartition]) {
         let points: Vec<_> = names.iter().map(|name| point(name, 0)).collect();
@@ -42,8 +70,8 @@ impl NativeClient {
                 if !error.is_null() {
                     sys::rd_kafka_error_destroy(error);
                 }
-                let queue = self.main_queue();
-                sys::rd_kafka_ListConsumerGroupOffsets(self.raw(), &mut wanted, 1, options, queue);
+                let (client, queue) = (self.client, self.queue);
+                sys::rd_kafka_ListConsumerGroupOffsets(client, &mut wanted, 1, options, queue);
             });
             sys::rd_kafka_ListConsumerGroupOffsets_destroy(wanted);
         }
@@ -72,13 +100,13 @@ impl NativeClient {
                 if !error.is_null() {
                     sys::rd_kafka_error_destroy(error);
                 }
-                sys::rd_kafka_ListOffsets(self.raw(), list.ptr(), options, self.main_queue());
+                sys::rd_kafka_ListOffsets(self.client, list.ptr(), options, self.queue);
             });
         }
     }
 
-    /// Asks for the ids of topics.
-    pub(crate) fn ask_topic_ids(&self, request: usize, topics: &[&str]) {
+    /// Asks what topics are.
+    pub(crate) fn ask_topics(&self, request: usize, topics: &[&str]) {
         let names: Vec<_> = topics.iter().filter_map(|name| CString::new(*name).ok()).collect();
         let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
         let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
@@ -88,7 +116,7 @@ impl NativeClient {
             let wanted =
                 sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
             self.with_options(kind, request, |options| {
-                sys::rd_kafka_DescribeTopics(self.raw(), wanted, options, self.main_queue());
+                sys::rd_kafka_DescribeTopics(self.client, wanted, options, self.queue);
             });
             sys::rd_kafka_TopicCollection_destroy(wanted);
         }
@@ -108,7 +136,7 @@ impl NativeClient {
         // SAFETY: the client is alive, the options are destroyed after the call. The opaque is a
         // number that is never followed.
         unsafe {
-            let options = sys::rd_kafka_AdminOptions_new(self.raw(), kind);
+            let options = sys::rd_kafka_AdminOptions_new(self.client, kind);
             let (no_text, no_size) = (ptr::null_mut(), 0);
             sys::rd_kafka_AdminOptions_set_request_timeout(options, TIMEOUT_MS, no_text, no_size);
             sys::rd_kafka_AdminOptions_set_opaque(options, request as *mut _);
@@ -166,9 +194,15 @@ pub(super) unsafe fn answer(kind: i32, raw: *mut sys::rd_kafka_event_t) -> Optio
                     let id = sys::rd_kafka_TopicDescription_topic_id(*topic);
                     let high = sys::rd_kafka_Uuid_most_significant_bits(id).cast_unsigned();
                     let low = sys::rd_kafka_Uuid_least_significant_bits(id).cast_unsigned();
-                    (name, code.map_or(Ok(high ^ low.rotate_left(32)), Err))
+                    let mut partitions = 0;
+                    sys::rd_kafka_TopicDescription_partitions(*topic, &mut partitions);
+                    let facts = TopicFacts {
+                        incarnation: high ^ low.rotate_left(32),
+                        partitions: u32::try_from(partitions).unwrap_or(u32::MAX),
+                    };
+                    (name, code.map_or(Ok(facts), Err))
                 };
-                AdminAnswer::TopicIds(array(topics, count).iter().map(id).collect())
+                AdminAnswer::Topics(array(topics, count).iter().map(id).collect())
             }
             _ => return None,
         })

@@ -12,6 +12,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka_sys as sys;
 use tidegate_runtime::{SourceWaker, TopicPartition};
 
+use super::admin::Admin;
 use super::event::{self, NativeEvent};
 use super::partition::PartitionQueue;
 use crate::kafka::context::Context;
@@ -186,8 +187,10 @@ impl NativeClient {
         self.consumer.client().native_ptr()
     }
 
-    pub(super) fn main_queue(&self) -> *mut sys::rd_kafka_queue_t {
-        self.main.0
+    /// Admin requests, answered on the main queue.
+    pub(crate) fn admin(&self) -> Admin<'_> {
+        // SAFETY: both live as long as `self`.
+        unsafe { Admin::new(self.raw(), self.main.0) }
     }
 }
 

@@ -1,0 +1,149 @@
+//! How far consumer groups are, and what logs hold: asked in rounds by a client that joins no group.
+//!
+//! One probe serves every gate of a process. A round asks for the topics, then for what the groups
+//! have committed, and only then for the logs' ends, so that a commit is never beyond the end that
+//! it is compared with.
+
+mod round;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use tidegate_engine::gate::{ProbeFailure, ProbeSample};
+
+use super::native::{NativeEvent, WatcherClient};
+use super::settings::SettingsError;
+use round::Round;
+
+/// The client's queue is looked at this often at least, so that a stop is noticed.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
+
+/// Who wants to know of a topic.
+pub(crate) trait Follower: Send + Sync {
+    /// The topic.
+    fn topic(&self) -> &str;
+    /// The groups whose commits are wanted, in their order.
+    fn groups(&self) -> &[String];
+    /// How many partitions the topic has. Told before the answer, each time.
+    fn handle_partitions(&self, partitions: u32);
+    /// What was learned.
+    fn handle_answer(&self, sample: &ProbeSample);
+    /// Nothing was learned. `detail` is what the broker or the client said.
+    fn handle_failure(&self, failure: ProbeFailure, detail: &str);
+}
+
+/// Asks at an interval how far consumer groups are, by one client and one thread, for any number of
+/// [producers](crate::Producer). Cloning it is cheap; it ends with its last clone.
+#[derive(Clone)]
+pub struct Probe {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    followers: Arc<Mutex<Vec<Weak<dyn Follower>>>>,
+    stopped: Arc<AtomicBool>,
+    interval: Duration,
+}
+
+impl Probe {
+    /// A probe of the cluster that `config` names, every `interval` (10 ms to 60 s).
+    pub(crate) fn start(config: &ClientConfig, interval: Duration) -> Result<Self, SettingsError> {
+        let client = WatcherClient::new(config)
+            .map_err(|error| SettingsError::Inconsistent(error.to_string()))?;
+        let followers = Arc::new(Mutex::new(Vec::new()));
+        let stopped = Arc::new(AtomicBool::new(false));
+        let work = Work {
+            client,
+            followers: Arc::clone(&followers),
+            stopped: Arc::clone(&stopped),
+            interval,
+            requests: 0,
+        };
+        thread::Builder::new()
+            .name("tidegate-probe".to_owned())
+            .spawn(move || work.run())
+            .map_err(|error| SettingsError::Inconsistent(format!("no thread: {error}")))?;
+        Ok(Self { shared: Arc::new(Shared { followers, stopped, interval }) })
+    }
+
+    /// How often it asks.
+    pub fn interval(&self) -> Duration {
+        self.shared.interval
+    }
+
+    /// Adds one who wants to know, for as long as it lives.
+    pub(crate) fn follow(&self, follower: Weak<dyn Follower>) {
+        let mut followers = self.shared.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        followers.push(follower);
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Probe").field("interval", &self.shared.interval).finish_non_exhaustive()
+    }
+}
+
+/// What the thread does.
+struct Work {
+    client: WatcherClient,
+    followers: Arc<Mutex<Vec<Weak<dyn Follower>>>>,
+    stopped: Arc<AtomicBool>,
+    interval: Duration,
+    /// Counts the requests, so that an answer is taken by the round that asked.
+    requests: usize,
+}
+
+impl Work {
+    fn run(mut self) {
+        let mut next = Instant::now();
+        while !self.stopped.load(Ordering::Relaxed) {
+            let wait = next.saturating_duration_since(Instant::now()).min(LONGEST_WAIT);
+            if !wait.is_zero() {
+                self.client.poll_event(wait);
+                continue;
+            }
+            let followers = self.followers();
+            if followers.is_empty() {
+                // Whoever comes is served soon.
+                next = Instant::now() + Duration::from_millis(10);
+                continue;
+            }
+            let started = Instant::now();
+            self.round(followers);
+            next = (started + self.interval).max(Instant::now() + Duration::from_millis(1));
+        }
+    }
+
+    fn followers(&self) -> Vec<Arc<dyn Follower>> {
+        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        followers.retain(|follower| follower.strong_count() > 0);
+        followers.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// One round. Its requests have a time limit of their own in the client.
+    fn round(&mut self, followers: Vec<Arc<dyn Follower>>) {
+        let mut round = Round::new(followers, crate::clock::now());
+        while !self.stopped.load(Ordering::Relaxed) {
+            round.ask(self.client.admin(), &mut self.requests);
+            if round.is_over() {
+                break;
+            }
+            match self.client.poll_event(LONGEST_WAIT) {
+                Some(NativeEvent::Admin { request, result }) => round.take(request, result),
+                Some(_) | None => {}
+            }
+        }
+        round.tell();
+    }
+}

@@ -1,0 +1,290 @@
+//! The calls.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use tidegate_engine::gate::{Answer, Credit};
+use tidegate_engine::{ConfigError, Instant};
+use tokio::sync::oneshot;
+
+use super::builder::ProducerBuilder;
+use super::client::{Client, OnItsWay};
+use super::delivery::Delivery;
+use super::error::{NotSent, SendError, Undelivered};
+use super::event::ProducerEvent;
+use super::record::ProducerRecord;
+use super::room::{Place, Room};
+use super::topic::{Listener, Topic, TopicSnapshot};
+use crate::clock;
+use crate::kafka::probe::Probe;
+
+/// When the client's own queue is full, which its settings should prevent, it is tried again.
+const CLIENT_FULL: Duration = Duration::from_millis(5);
+/// For how long the reports of what was given up are waited for.
+const REPORTS: Duration = Duration::from_secs(2);
+
+/// Sends records to topics, each through its [`Gate`](tidegate_engine::gate::Gate): as long as the
+/// groups that it follows keep up, records go out as fast as they come; when their drain time
+/// exceeds the target, a send waits or is refused.
+///
+/// It is an idempotent producer: what is tried again is not written twice, and of one key the order
+/// is kept (for records that are sent one after another; between tasks that send at the same time
+/// there is no order). Cloning it is cheap, and all clones are the same producer. When the last one
+/// is dropped without [`close`](Self::close), what is on its way is given up.
+///
+/// ```no_run
+/// use tidegate::{Producer, ProducerRecord, TopicGate};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let producer = Producer::builder()
+///     .brokers("localhost:9092")
+///     .topic(TopicGate::new("orders").follow("billing"))
+///     .build()?;
+/// let record = ProducerRecord::to("orders").with_key("customer 17").with_value("42");
+/// let delivery = producer.send(record).await?;
+/// println!("{:?}", delivery.await?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Producer {
+    inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) topics: HashMap<String, Arc<Topic>>,
+    pub(super) room: Arc<Room>,
+    pub(super) client: Client,
+    pub(super) listener: Listener,
+    /// Asks for the gates of this producer as long as it lives.
+    pub(super) probe: Probe,
+}
+
+impl Producer {
+    /// What it needs, one by one.
+    pub fn builder() -> ProducerBuilder {
+        ProducerBuilder::new()
+    }
+
+    pub(super) fn new(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The probe, to be shared with another producer of the same cluster.
+    pub fn probe(&self) -> &Probe {
+        &self.inner.probe
+    }
+
+    /// Sends a record once there is room and its topic's gate lets it through. Await the
+    /// [`Delivery`] to learn what became of it, or drop it.
+    ///
+    /// While the gate is shut it waits, at most for what the topic's policy allows, or is refused at
+    /// once, see [`WhenShut`](tidegate_engine::gate::WhenShut).
+    ///
+    /// # Errors
+    /// When it is refused, with the record: see [`NotSent`].
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, it sent nothing and holds neither credit nor room. Credit is
+    /// taken and the record handed to the client in one step, without a wait in between. The record
+    /// is dropped with it: keep a clone if it is to be sent later.
+    ///
+    /// # Fairness
+    /// Room is given first come, first served. When a gate lets records through again, all sends that
+    /// wait for it try, in no particular order.
+    pub async fn send(&self, record: ProducerRecord) -> Result<Delivery, SendError> {
+        match self.wait_and_send(&record).await {
+            Ok(delivery) => Ok(delivery),
+            Err(cause) => Err(SendError { record, cause }),
+        }
+    }
+
+    /// Sends a record if that is possible now.
+    ///
+    /// # Errors
+    /// When it is not, with the record, the reason, and when to try again.
+    pub fn try_send(&self, record: ProducerRecord) -> Result<Delivery, SendError> {
+        match self.send_now(&record) {
+            Ok(delivery) => Ok(delivery),
+            Err(cause) => Err(SendError { record, cause }),
+        }
+    }
+
+    /// Waits until nothing is on its way to the broker, at most for so long. Records that are sent
+    /// meanwhile count as well.
+    ///
+    /// # Errors
+    /// How many records of which topic are still on their way. They are tried further.
+    ///
+    /// # Cancel safety
+    /// Safe: it only waits.
+    pub async fn flush(&self, deadline: Duration) -> Result<(), Undelivered> {
+        // A time-out is seen by what is left.
+        let _ = tokio::time::timeout(deadline, self.inner.room.is_empty()).await;
+        self.left()
+    }
+
+    /// Sends nothing more, waits until nothing is on its way, at most for so long, and gives the
+    /// rest up. Sends that wait are refused with [`NotSent::Closed`].
+    ///
+    /// # Errors
+    /// How many records of which topic were not acknowledged. The [`Delivery`] of each says whether
+    /// it may be in the log.
+    ///
+    /// # Cancel safety
+    /// Dropped, it leaves the producer closed and what is on its way to be tried further. It can be
+    /// called again.
+    pub async fn close(&self, deadline: Duration) -> Result<(), Undelivered> {
+        self.inner.room.close();
+        for topic in self.inner.topics.values() {
+            topic.changed.notify_waiters();
+        }
+        let result = self.flush(deadline).await;
+        if result.is_err() {
+            self.inner.client.purge();
+            // The reports come from the client's thread.
+            let _ = tokio::time::timeout(REPORTS, self.inner.room.is_empty()).await;
+        }
+        result
+    }
+
+    /// Records on their way to the broker.
+    pub fn on_their_way(&self) -> u64 {
+        self.inner.room.on_their_way()
+    }
+
+    /// The gates, with the names of topics and groups, sorted by topic.
+    pub fn snapshot(&self) -> Vec<TopicSnapshot> {
+        let mut topics: Vec<_> = self.inner.topics.values().map(|topic| topic.snapshot()).collect();
+        topics.sort_by(|a, b| a.topic.cmp(&b.topic));
+        topics
+    }
+
+    /// Changes a topic's absolute rate, in records a second; `None` for none. Of a topic that the
+    /// producer was not built for, nothing happens.
+    ///
+    /// # Errors
+    /// When it is outside the range of [`GateConfig::rate`](tidegate_engine::gate::GateConfig::rate).
+    pub fn set_rate(&self, topic: &str, rate: Option<u32>) -> Result<(), ConfigError> {
+        let Some(topic) = self.inner.topics.get(topic) else { return Ok(()) };
+        topic.gate().set_rate(rate, clock::now())?;
+        topic.changed.notify_waiters();
+        Ok(())
+    }
+
+    fn left(&self) -> Result<(), Undelivered> {
+        let of = |topic: &Arc<Topic>| {
+            let records = topic.on_their_way.load(Ordering::Relaxed);
+            (records > 0).then(|| (topic.name.clone(), records))
+        };
+        let mut topics: Vec<_> = self.inner.topics.values().filter_map(of).collect();
+        topics.sort();
+        if topics.is_empty() { Ok(()) } else { Err(Undelivered { topics }) }
+    }
+
+    fn topic(&self, record: &ProducerRecord) -> Result<&Arc<Topic>, NotSent> {
+        if let Some(detail) = self.inner.client.mend() {
+            (self.inner.listener)(&ProducerEvent::Rebuilt { detail });
+        }
+        let unknown = || NotSent::UnknownTopic { topic: record.topic.clone() };
+        self.inner.topics.get(&record.topic).ok_or_else(unknown)
+    }
+
+    async fn wait_and_send(&self, record: &ProducerRecord) -> Result<Delivery, NotSent> {
+        let topic = self.topic(record)?;
+        let mut place = match self.inner.room.try_take(record.bytes()) {
+            Some(place) => place,
+            None => self.inner.room.take(record.bytes()).await.ok_or(NotSent::Closed)?,
+        };
+        let since = clock::now();
+        loop {
+            // From here on nothing that changes is missed.
+            let changed = topic.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.inner.room.is_closed() {
+                return Err(NotSent::Closed);
+            }
+            let until = match acquire(topic, record, since) {
+                Answer::Go(credit) => match self.enqueue(topic, record, credit, place) {
+                    Ok(delivery) => return Ok(delivery),
+                    Err((NotSent::Full, returned)) => {
+                        place = returned;
+                        clock::now() + CLIENT_FULL
+                    }
+                    Err((cause, _)) => return Err(cause),
+                },
+                Answer::Wait { until } => until,
+                Answer::Refused(refusal) => return Err(topic.shut(&refusal)),
+            };
+            // Whichever comes first; then it is asked again.
+            let _ = tokio::time::timeout_at(clock::to_tokio(until), changed).await;
+        }
+    }
+
+    fn send_now(&self, record: &ProducerRecord) -> Result<Delivery, NotSent> {
+        let topic = self.topic(record)?;
+        if self.inner.room.is_closed() {
+            return Err(NotSent::Closed);
+        }
+        let place = self.inner.room.try_take(record.bytes()).ok_or(NotSent::Full)?;
+        let now = clock::now();
+        let mut gate = topic.gate();
+        let partition = pick(&mut gate, record, now);
+        let credit = gate.try_acquire(partition, now);
+        drop(gate);
+        let credit = credit.map_err(|refusal| topic.shut(&refusal))?;
+        self.enqueue(topic, record, credit, place).map_err(|(cause, _)| cause)
+    }
+
+    /// Hands a record to the client; its credit and its place go with it, or the credit goes back.
+    fn enqueue(
+        &self,
+        topic: &Arc<Topic>,
+        record: &ProducerRecord,
+        credit: Credit,
+        place: Place,
+    ) -> Result<Delivery, (NotSent, Place)> {
+        let (reply, answer) = oneshot::channel();
+        let partition = credit.partition();
+        let on_its_way = OnItsWay { topic: Arc::clone(topic), credit, place, reply };
+        match self.inner.client.enqueue(record, on_its_way) {
+            Ok(()) => Ok(Delivery { reply: answer, topic: topic.name.clone(), partition }),
+            Err((error, OnItsWay { credit, place, .. })) => {
+                topic.gate().cancel(credit, clock::now());
+                topic.changed.notify_waiters();
+                Err((refused(&error, topic), place))
+            }
+        }
+    }
+}
+
+fn acquire(topic: &Topic, record: &ProducerRecord, since: Instant) -> Answer {
+    let now = clock::now();
+    let mut gate = topic.gate();
+    let partition = pick(&mut gate, record, now);
+    gate.acquire(partition, since, now)
+}
+
+fn pick(gate: &mut tidegate_engine::gate::Gate, record: &ProducerRecord, now: Instant) -> u32 {
+    record.partition.unwrap_or_else(|| gate.pick_partition(record.key.as_deref(), now))
+}
+
+fn refused(error: &KafkaError, topic: &Topic) -> NotSent {
+    match error.rdkafka_error_code() {
+        // After a fatal error the next attempt finds a new client.
+        Some(Code::QueueFull | Code::Fatal) => NotSent::Full,
+        _ => NotSent::Refused { topic: topic.name.clone(), detail: error.to_string() },
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let topics: Vec<_> = self.inner.topics.keys().collect();
+        f.debug_struct("Producer").field("topics", &topics).finish_non_exhaustive()
+    }
+}
