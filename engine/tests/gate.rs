@@ -277,8 +277,10 @@ fn the_breaker_shuts_the_gate_and_its_probes_open_it() {
     assert!(due <= at(10) + refusal.retry_after);
     gate.handle_timeout(due);
     assert_eq!(gate.snapshot(due).breaker, BreakerState::HalfOpen);
-    let probe = gate.try_acquire(0, due).unwrap();
+    let unused = gate.try_acquire(0, due).unwrap();
     assert_eq!(gate.try_acquire(0, due).unwrap_err().cause.reason, Reason::Breaker);
+    gate.cancel(unused, due);
+    let probe = gate.try_acquire(0, due).unwrap();
     gate.handle_delivered(probe, Some(Offset(0)));
     assert_eq!(gate.snapshot(due).breaker, BreakerState::Closed);
 }

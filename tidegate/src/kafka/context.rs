@@ -3,7 +3,6 @@
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel as Level;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 /// Takes the client's log lines. Events are taken from its queue instead.
 pub(crate) struct Context;
@@ -24,13 +23,6 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {}
-
-/// Of a client that only asks.
-impl ProducerContext for Context {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
-}
 
 /// librdkafka's levels are syslog's.
 pub(crate) fn log_level(level: i32) -> Level {

@@ -20,11 +20,9 @@ mod bare;
 mod client;
 mod event;
 mod partition;
-mod watcher;
 
 pub(crate) use admin::{Admin, AdminAnswer, TopicFacts};
 pub(crate) use bare::BareClient;
 pub(crate) use client::{NativeClient, OffsetPoint};
 pub(crate) use event::{Answer, NativeEvent, Rebalance};
 pub(crate) use partition::PartitionQueue;
-pub(crate) use watcher::WatcherClient;

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use tidegate_engine::gate::{ProbeFailure, ProbeSample};
 
-use super::native::{NativeEvent, WatcherClient};
+use super::context::Context;
+use super::native::{NativeClient, NativeEvent};
 use super::settings::SettingsError;
 use round::Round;
 
@@ -51,8 +52,19 @@ struct Shared {
 
 impl Probe {
     /// A probe of the cluster that `config` names, every `interval` (10 ms to 60 s).
-    pub(crate) fn start(config: &ClientConfig, interval: Duration) -> Result<Self, SettingsError> {
-        let client = WatcherClient::new(config)
+    ///
+    /// Its client is one that could consume, though it never subscribes and so joins no group:
+    /// librdkafka (2.12) follows a null pointer when a group's coordinator has moved and the client
+    /// that asked for the group's offsets is not of that kind. Such a client looks for the
+    /// coordinator of its `group.id`, which is why that is one of those that are asked for anyway.
+    pub(crate) fn start(
+        mut config: ClientConfig,
+        group: Option<&str>,
+        interval: Duration,
+    ) -> Result<Self, SettingsError> {
+        config.set("group.id", group.unwrap_or("tidegate"));
+        config.set("enable.auto.commit", "false");
+        let client = NativeClient::new(&config, Context, || {})
             .map_err(|error| SettingsError::Inconsistent(error.to_string()))?;
         let followers = Arc::new(Mutex::new(Vec::new()));
         let stopped = Arc::new(AtomicBool::new(false));
@@ -96,7 +108,7 @@ impl fmt::Debug for Probe {
 
 /// What the thread does.
 struct Work {
-    client: WatcherClient,
+    client: NativeClient,
     followers: Arc<Mutex<Vec<Weak<dyn Follower>>>>,
     stopped: Arc<AtomicBool>,
     interval: Duration,
@@ -110,7 +122,7 @@ impl Work {
         while !self.stopped.load(Ordering::Relaxed) {
             let wait = next.saturating_duration_since(Instant::now()).min(LONGEST_WAIT);
             if !wait.is_zero() {
-                self.client.poll_event(wait);
+                self.client.wait_event(wait);
                 continue;
             }
             let followers = self.followers();
@@ -139,9 +151,9 @@ impl Work {
             if round.is_over() {
                 break;
             }
-            match self.client.poll_event(LONGEST_WAIT) {
-                Some(NativeEvent::Admin { request, result }) => round.take(request, result),
-                Some(_) | None => {}
+            let event = self.client.wait_event(LONGEST_WAIT);
+            if let Some(NativeEvent::Admin { request, result }) = event {
+                round.take(request, result);
             }
         }
         round.tell();

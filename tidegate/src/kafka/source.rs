@@ -197,7 +197,11 @@ impl Source for KafkaSource {
     const NEEDS_THREAD: bool = true;
 
     fn start(&mut self, waker: SourceWaker) -> Result<(), SourceError> {
-        let client = NativeClient::new(&self.config, Context, waker.clone())
+        let wake = {
+            let waker = waker.clone();
+            move || waker.wake()
+        };
+        let client = NativeClient::new(&self.config, Context, wake)
             .map_err(|error| SourceError::Other(format!("the Kafka client: {error}")))?;
         let topics: Vec<&str> = self.settings.topics.iter().map(String::as_str).collect();
         client

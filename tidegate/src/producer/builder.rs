@@ -221,6 +221,7 @@ impl ProducerBuilder {
         ConfigError::number("max_bytes_on_their_way", self.max_bytes.into(), 1_024, 1 << 30)?;
         let interval = self.probe.as_ref().map_or(self.probe_interval, Probe::interval);
         let listener = self.listener.unwrap_or_else(|| Arc::new(log));
+        let group = self.topics.iter().find_map(|topic| topic.groups.first().cloned());
         let mut topics = HashMap::new();
         for topic in self.topics {
             let TopicGate { name, groups, mut config } = topic;
@@ -250,7 +251,7 @@ impl ProducerBuilder {
                     properties: self.properties,
                     ..KafkaSettings::default()
                 };
-                Probe::start(&settings.connection(), interval)?
+                Probe::start(settings.connection(), group.as_deref(), interval)?
             }
         };
         for topic in topics.values() {

@@ -118,7 +118,7 @@ impl Client {
         &self,
         record: &ProducerRecord,
         on_its_way: OnItsWay,
-    ) -> Result<(), (KafkaError, OnItsWay)> {
+    ) -> Result<(), (KafkaError, Box<OnItsWay>)> {
         let mut out = BaseRecord::<[u8], [u8], Box<OnItsWay>>::with_opaque_to(
             &record.topic,
             Box::new(on_its_way),
@@ -140,7 +140,7 @@ impl Client {
         self.current().send(out).map_err(|(error, out)| {
             topic.on_their_way.fetch_sub(1, Ordering::Relaxed);
             self.room.end();
-            (error, *out.delivery_opaque)
+            (error, out.delivery_opaque)
         })
     }
 

@@ -78,6 +78,16 @@ impl ProducerRecord {
         self.value.as_deref()
     }
 
+    /// Its headers, in order.
+    pub fn headers(&self) -> &[(String, Option<Vec<u8>>)] {
+        &self.headers
+    }
+
+    /// Its timestamp, if it has one of its own.
+    pub fn timestamp(&self) -> Option<i64> {
+        self.timestamp
+    }
+
     /// Key, value and headers together.
     pub fn bytes(&self) -> usize {
         let of = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);

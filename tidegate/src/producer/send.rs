@@ -96,6 +96,7 @@ impl Producer {
     /// # Fairness
     /// Room is given first come, first served. When a gate lets records through again, all sends that
     /// wait for it try, in no particular order.
+    #[allow(clippy::result_large_err, reason = "a refused record comes back by value")]
     pub async fn send(&self, record: ProducerRecord) -> Result<Delivery, SendError> {
         match self.wait_and_send(&record).await {
             Ok(delivery) => Ok(delivery),
@@ -107,6 +108,7 @@ impl Producer {
     ///
     /// # Errors
     /// When it is not, with the record, the reason, and when to try again.
+    #[allow(clippy::result_large_err, reason = "a refused record comes back by value")]
     pub fn try_send(&self, record: ProducerRecord) -> Result<Delivery, SendError> {
         match self.send_now(&record) {
             Ok(delivery) => Ok(delivery),
@@ -254,7 +256,8 @@ impl Producer {
         let on_its_way = OnItsWay { topic: Arc::clone(topic), credit, place, reply };
         match self.inner.client.enqueue(record, on_its_way) {
             Ok(()) => Ok(Delivery { reply: answer, topic: topic.name.clone(), partition }),
-            Err((error, OnItsWay { credit, place, .. })) => {
+            Err((error, returned)) => {
+                let OnItsWay { credit, place, .. } = *returned;
                 topic.gate().cancel(credit, clock::now());
                 topic.changed.notify_waiters();
                 Err((refused(&error, topic), place))

@@ -3,6 +3,7 @@
 
 use std::ptr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -49,14 +50,14 @@ pub(crate) struct NativeClient {
 }
 
 impl NativeClient {
-    /// Makes the client; nothing is sent yet. The waker is called when an event comes.
+    /// Makes the client; nothing is sent yet. `wake` is called when an event comes.
     pub(crate) fn new(
         config: &ClientConfig,
         context: Context,
-        waker: SourceWaker,
+        wake: impl Fn() + Send + Sync + 'static,
     ) -> KafkaResult<Self> {
         let mut consumer: BaseConsumer<Context> = config.create_with_context(context)?;
-        consumer.set_nonempty_callback(move || waker.wake());
+        consumer.set_nonempty_callback(wake);
         // SAFETY: the consumer is alive; the reference is given back by `Queue`.
         let main = unsafe { sys::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
         if main.is_null() {
@@ -71,9 +72,15 @@ impl NativeClient {
 
     /// The next event of the main queue, if there is one. Polling it is what keeps the membership.
     pub(crate) fn poll_event(&self) -> Option<NativeEvent> {
+        self.wait_event(Duration::ZERO)
+    }
+
+    /// The same, waited for so long at most.
+    pub(crate) fn wait_event(&self, wait: Duration) -> Option<NativeEvent> {
+        let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: queue and client are alive; `event::take` owns the event.
         unsafe {
-            let raw = sys::rd_kafka_queue_poll(self.main.0, 0);
+            let raw = sys::rd_kafka_queue_poll(self.main.0, wait);
             (!raw.is_null()).then(|| event::take(raw))
         }
     }
