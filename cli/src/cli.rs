@@ -4,6 +4,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench::BenchArgs;
 use crate::exit::EXIT_CODES;
+use crate::lag::LagArgs;
+use crate::produce::ProduceArgs;
 use crate::run::RunArgs;
 use crate::settings::OutputArgs;
 
@@ -46,6 +48,12 @@ pub(crate) enum Command {
     /// Take records from topics to a command, to standard output or to nowhere.
     #[command(after_help = EXIT_CODES)]
     Run(Box<RunArgs>),
+    /// Send the lines of standard input to a topic, as fast as the groups that it follows keep up.
+    #[command(after_help = EXIT_CODES)]
+    Produce(Box<ProduceArgs>),
+    /// Show how far a group is: lag in records and in time, rates, drain time.
+    #[command(after_help = EXIT_CODES)]
+    Lag(Box<LagArgs>),
     /// Fill a topic and measure how fast it is consumed.
     Bench(BenchArgs),
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use tidegate::{BuildError, RunError, SettingsError};
+use tidegate::{BuildError, ProducerBuildError, RunError, SettingsError};
 
 use crate::cli::Cli;
 use crate::settings::OutputArgs;
@@ -65,6 +65,15 @@ impl From<BuildError> for Failure {
         match error {
             BuildError::Limit(_) => Self::Usage(error.to_string()),
             _ => Self::Config(error.to_string()),
+        }
+    }
+}
+
+impl From<ProducerBuildError> for Failure {
+    fn from(error: ProducerBuildError) -> Self {
+        match error {
+            ProducerBuildError::Kafka(_) => Self::Config(error.to_string()),
+            _ => Self::Usage(error.to_string()),
         }
     }
 }

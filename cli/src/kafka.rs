@@ -1,20 +1,23 @@
 //! What is asked of the cluster beside the consumer, by clients of their own.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 
 use crate::exit::Failure;
 use crate::settings::Connection;
 
 /// How long one question may take.
 const CALL: Duration = Duration::from_secs(15);
+
+/// How long reading one record of each partition may take.
+const READ: Duration = Duration::from_secs(5);
 
 /// What a failed question comes to: a refused property is bad configuration.
 fn failure(what: &str, error: &KafkaError) -> Failure {
@@ -41,6 +44,9 @@ impl Observer {
             .client()
             .set("group.id", group)
             .set("enable.auto.commit", "false")
+            // It reads one record of a partition at most.
+            .set("queued.min.messages", "1")
+            .set("max.partition.fetch.bytes", "65536")
             .set_log_level(RDKafkaLogLevel::Emerg)
             .create()
             .map_err(|error| failure("cannot make a client", &error))?;
@@ -101,6 +107,72 @@ impl Observer {
         let answer = self.client.committed_offsets(list, CALL).map_err(failed)?;
         let offset = |offset| if let Offset::Offset(offset) = offset { offset } else { 0 };
         Ok(answer.elements().iter().map(|element| offset(element.offset())).sum())
+    }
+}
+
+fn is_denied(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
+}
+
+/// Topic and partition.
+type Place = (String, i32);
+
+impl Observer {
+    /// The topics in which the group has committed something.
+    ///
+    /// # Errors
+    /// When the cluster does not answer, or does not let the group be described.
+    pub(crate) fn topics_of_group(&self) -> Result<Vec<String>, Failure> {
+        let failed = |error| failure("cannot ask for topics", &error);
+        let metadata = self.client.fetch_metadata(None, CALL).map_err(failed)?;
+        let mut list = TopicPartitionList::new();
+        for topic in metadata.topics() {
+            for partition in topic.partitions() {
+                list.add_partition(topic.name(), partition.id());
+            }
+        }
+        let failed = |error| failure("cannot ask for committed offsets", &error);
+        let answer = self.client.committed_offsets(list, CALL).map_err(failed)?;
+        let committed = answer.elements().into_iter().filter(|element| {
+            element.error().is_ok() && matches!(element.offset(), Offset::Offset(_))
+        });
+        let topics: BTreeSet<_> = committed.map(|element| element.topic().to_owned()).collect();
+        Ok(topics.into_iter().collect())
+    }
+
+    /// The timestamps of the first records at or behind these offsets; one that does not come in
+    /// time is left out.
+    ///
+    /// # Errors
+    /// When the topic may not be read.
+    pub(crate) fn timestamps(
+        &self,
+        places: &[(String, i32, i64)],
+    ) -> Result<Vec<(Place, i64)>, Failure> {
+        let failed = |error| failure("cannot read the age of what waits", &error);
+        let mut list = TopicPartitionList::new();
+        for (topic, partition, offset) in places {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
+                .map_err(failed)?;
+        }
+        self.client.assign(&list).map_err(failed)?;
+        let mut found = BTreeMap::new();
+        let deadline = Instant::now() + READ;
+        while found.len() < places.len() && Instant::now() < deadline {
+            match self.client.poll(Duration::from_millis(50)) {
+                Some(Ok(record)) => {
+                    let place = (record.topic().to_owned(), record.partition());
+                    if let Some(millis) = record.timestamp().to_millis() {
+                        found.entry(place).or_insert(millis);
+                    }
+                }
+                // What is passed by retention meanwhile, or has no leader, has no age this time.
+                Some(Err(error)) if is_denied(&error) => return Err(failed(error)),
+                Some(Err(_)) | None => {}
+            }
+        }
+        self.client.unassign().map_err(failed)?;
+        Ok(found.into_iter().collect())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line of Tidegate.
 //!
-//! `cli` names the commands, each of which has a module (`run`, `bench`). `settings` are the flags
+//! `cli` names the commands, each of which has a module (`run`, `produce`, `lag`,
+//! `bench`). `settings` are the flags
 //! that commands share: names, environment variables, ranges and defaults live there and nowhere
 //! else. `report` shows what happens on standard error, `kafka` asks the cluster beside the
 //! consumer, `exit` says how a process ends.
@@ -9,6 +10,8 @@ mod bench;
 mod cli;
 mod exit;
 mod kafka;
+mod lag;
+mod produce;
 mod report;
 mod run;
 mod settings;
@@ -21,6 +24,8 @@ fn main() -> ExitCode {
     let Cli { output, command } = Cli::read();
     let result = match command {
         Command::Run(args) => run::run(*args, &output),
+        Command::Produce(args) => produce::run(&args, &output),
+        Command::Lag(args) => lag::run(&args, &output),
         Command::Bench(args) => bench::run(args, &output),
     };
     match result {

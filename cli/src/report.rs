@@ -22,7 +22,7 @@ use crate::settings::{Format, OutputArgs};
 use burst::Burst;
 pub(crate) use event::{CLOSED, EXPECTED};
 pub(crate) use line::Message;
-pub(crate) use progress::{Lag, Progress};
+pub(crate) use progress::{Lag, Progress, Rate, whole};
 
 /// How many messages may wait; more are counted and not shown.
 const QUEUE: usize = 1_024;
@@ -32,12 +32,18 @@ const REDRAW: Duration = Duration::from_millis(200);
 /// How long the last words of a process may take.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// What is drawn as the progress line.
+pub(crate) trait ProgressLine: Send {
+    /// The line as it is now.
+    fn line(&mut self) -> String;
+}
+
 /// What the reporter's thread is told.
 enum Order {
     /// Show this.
     Message(Message),
     /// Draw this from now on.
-    Progress(Box<Progress>),
+    Progress(Box<dyn ProgressLine>),
     /// Answer when everything before this is written.
     Flush(SyncSender<()>),
     /// As `Flush`, and then go.
@@ -84,7 +90,7 @@ impl Reporter {
     }
 
     /// Draws this progress from now on.
-    pub(crate) fn show(&self, progress: Progress) {
+    pub(crate) fn show(&self, progress: impl ProgressLine + 'static) {
         let _ = self.sender.queue.send(Order::Progress(Box::new(progress)));
     }
 }
@@ -150,7 +156,7 @@ struct Screen {
     format: Format,
     dropped: Arc<AtomicU64>,
     burst: Burst,
-    progress: Option<Box<Progress>>,
+    progress: Option<Box<dyn ProgressLine>>,
     /// Whether the last line is a progress line that has to go before anything else is written.
     drawn: bool,
 }

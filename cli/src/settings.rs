@@ -2,11 +2,13 @@
 //! words live here and nowhere else; flags of one command only are with that command.
 //!
 //! `connection` (cluster and properties) with `java` (Java's property files), `group`, `limits`
-//! (what every consumer has), `delivery` (attempts, start and end of a run), `output`. `values`
+//! (what every consumer has), `gate` (what a producer
+//! follows), `delivery` (attempts, start and end of a run), `output`. `values`
 //! reads sizes, durations and dates.
 
 mod connection;
 mod delivery;
+mod gate;
 mod group;
 mod java;
 mod limits;
@@ -15,10 +17,11 @@ mod values;
 
 pub(crate) use connection::{Connection, ConnectionArgs};
 pub(crate) use delivery::DeliveryArgs;
+pub(crate) use gate::GateArgs;
 pub(crate) use group::{GroupArgs, TopicsArgs};
 pub(crate) use limits::LimitArgs;
 pub(crate) use output::{Format, OutputArgs};
-pub(crate) use values::{duration, size};
+pub(crate) use values::{duration, property, size, topic};
 
 /// The one topic of commands that take no more.
 #[derive(Debug, clap::Args)]

@@ -20,6 +20,7 @@ mod clock;
 mod consumer;
 mod kafka;
 mod producer;
+mod watch;
 
 pub use builder::{BuildError, Builder};
 pub use consumer::Consumer;
@@ -35,3 +36,4 @@ pub use tidegate_engine::{
     OffsetRange, Ordering, PartitionSnapshot, PartitionState, Snapshot,
 };
 pub use tidegate_runtime::*;
+pub use watch::{GroupWatch, PartitionLag, TopicLag};

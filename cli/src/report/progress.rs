@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use tidegate::{Monitor, TopicPartition};
 
+use super::ProgressLine;
+
 /// How far the rate looks back.
 const WINDOW: Duration = Duration::from_secs(3);
 
@@ -43,9 +45,10 @@ impl Progress {
     pub(crate) fn new(monitor: Monitor, lag: Lag, ends: bool) -> Self {
         Self { monitor, lag, ends, rate: Rate::default() }
     }
+}
 
-    /// The line as it is now.
-    pub(super) fn line(&mut self) -> String {
+impl ProgressLine for Progress {
+    fn line(&mut self) -> String {
         let snapshot = self.monitor.snapshot();
         let counters = &snapshot.engine.counters;
         let finished =
@@ -84,18 +87,19 @@ impl Progress {
 }
 
 /// Without digits behind the point from 10 on.
-fn whole(rate: f64) -> String {
+pub(crate) fn whole(rate: f64) -> String {
     if rate < 10.0 && rate > 0.0 { format!("{rate:.1}") } else { format!("{rate:.0}") }
 }
 
 /// Records a second over the last [`WINDOW`].
 #[derive(Default)]
-struct Rate {
+pub(crate) struct Rate {
     seen: std::collections::VecDeque<(Instant, u64)>,
 }
 
 impl Rate {
-    fn update(&mut self, count: u64, now: Instant) -> f64 {
+    /// Takes the count of now, and says the rate.
+    pub(crate) fn update(&mut self, count: u64, now: Instant) -> f64 {
         self.seen.push_back((now, count));
         while self.seen.len() > 2
             && self.seen.front().is_some_and(|(at, _)| now.duration_since(*at) > WINDOW)

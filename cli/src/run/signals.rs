@@ -24,6 +24,30 @@ pub(crate) fn first(
     sender: Sender,
     kill: impl FnOnce() + Send + 'static,
 ) -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+    first_of(move || {
+        kill();
+        let again = monitor.snapshot().repeats_after_kill();
+        sender.last_words(
+            Message::new(
+                Level::Error,
+                "second-signal",
+                format!(
+                    "second signal: ending at once without a last commit; {again} records will be \
+                     delivered again"
+                ),
+            )
+            .with("delivered_again", again),
+        );
+    })
+}
+
+/// The same with other last words: `last` is called before the process ends at the second signal.
+///
+/// # Errors
+/// When the signals cannot be listened to.
+pub(crate) fn first_of(
+    last: impl FnOnce() + Send + 'static,
+) -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
     let listen = |kind| {
         signal(kind).map_err(|error| Failure::Failed(format!("cannot listen to signals: {error}")))
     };
@@ -43,19 +67,7 @@ pub(crate) fn first(
             }
         }
         next(&mut interrupt, &mut terminate).await;
-        kill();
-        let again = monitor.snapshot().repeats_after_kill();
-        sender.last_words(
-            Message::new(
-                Level::Error,
-                "second-signal",
-                format!(
-                    "second signal: ending at once without a last commit; {again} records will be \
-                     delivered again"
-                ),
-            )
-            .with("delivered_again", again),
-        );
+        last();
         std::process::exit(1);
     });
     Ok(async move {

@@ -112,6 +112,12 @@ impl Connection {
         config
     }
 
+    /// A producer's builder with cluster and properties set.
+    pub(crate) fn producer(&self) -> tidegate::ProducerBuilder {
+        let builder = tidegate::Producer::builder().brokers(&self.brokers);
+        self.properties.iter().fold(builder, |builder, (name, value)| builder.property(name, value))
+    }
+
     /// A consumer's builder with cluster and properties set.
     pub(crate) fn builder(&self) -> tidegate::Builder {
         let builder = tidegate::Consumer::builder().brokers(&self.brokers);

@@ -1,14 +1,17 @@
 //! The binary as a user runs it, on real brokers.
 //!
 //! All in one test binary, so that its tests share a broker: `help` and `usage` (no broker),
-//! `stdout`, `exec`, `ends` (how a run ends), `trouble`, `secure` and `bench`.
+//! `stdout`, `exec`, `ends` (how a run ends), `trouble`, `secure`,
+//! `produce`, `lag` and `bench`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bench;
 mod ends;
 mod exec;
 mod help;
+mod lag;
 mod process;
+mod produce;
 mod secure;
 mod stdout;
 mod trouble;

@@ -64,6 +64,14 @@ impl Call {
         self
     }
 
+    /// With this on standard input.
+    pub(crate) fn stdin(mut self, text: &[u8]) -> Self {
+        let path = self.folder.path().join("stdin");
+        std::fs::write(&path, text).unwrap();
+        self.command.stdin(File::open(path).unwrap());
+        self
+    }
+
     /// Starts it.
     pub(crate) fn spawn(mut self) -> Running {
         let file = |name| File::create(self.folder.path().join(name)).unwrap();

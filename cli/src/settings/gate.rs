@@ -1,0 +1,133 @@
+//! The gate of a topic that is produced to.
+
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+use tidegate::TopicGate;
+use tidegate::gate::WhenShut;
+
+use super::values::duration;
+
+const MS: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// The groups that are followed, and how.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Gate")]
+pub(crate) struct GateArgs {
+    /// A consumer group to follow: records go out only as far as it keeps up. May be repeated, and
+    /// the slowest counts; in the environment, separated by spaces. Without it the gate is open.
+    #[arg(
+        long,
+        value_name = "GROUP",
+        env = "TIDEGATE_FOLLOW",
+        hide_env_values = true,
+        value_delimiter = ' ',
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    pub(crate) follow: Vec<String>,
+
+    /// The drain time that is aimed for: how long the slowest group needs for what waits in the
+    /// topic. 100ms to 1h. A group that commits seldom raises it.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "TIDEGATE_TARGET",
+        hide_env_values = true,
+        default_value = "2s",
+        value_parser = duration(100 * MS, HOUR)
+    )]
+    target: Duration,
+
+    /// A fixed number of outstanding records instead of a window that follows the drain time. 1 to
+    /// 1,000,000,000.
+    #[arg(
+        long,
+        value_name = "RECORDS",
+        env = "TIDEGATE_FIXED_WINDOW",
+        hide_env_values = true,
+        value_parser = clap::value_parser!(u64).range(1..=1_000_000_000)
+    )]
+    fixed_window: Option<u64>,
+
+    /// At most so many records a second. 1 to 100,000,000; no limit if not given.
+    #[arg(
+        long,
+        value_name = "RECORDS",
+        env = "TIDEGATE_RATE",
+        hide_env_values = true,
+        value_parser = clap::value_parser!(u32).range(1..=100_000_000)
+    )]
+    rate: Option<u32>,
+
+    /// Records a second when how far a group is cannot be known, or it does nothing. 0 to 1,000,000.
+    #[arg(
+        long,
+        value_name = "RECORDS",
+        env = "TIDEGATE_FLOOR_RATE",
+        hide_env_values = true,
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(0..=1_000_000)
+    )]
+    floor_rate: u32,
+
+    /// For how long the last window is kept when how far a group is cannot be known. 0 to 1h.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "TIDEGATE_GRACE",
+        hide_env_values = true,
+        default_value = "10s",
+        value_parser = duration(Duration::ZERO, HOUR)
+    )]
+    grace: Duration,
+
+    /// How often it is asked how far the groups are. 10ms to 1m.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "TIDEGATE_PROBE_INTERVAL",
+        hide_env_values = true,
+        default_value = "500ms",
+        value_parser = duration(10 * MS, Duration::from_secs(60))
+    )]
+    pub(crate) probe_interval: Duration,
+}
+
+impl GateArgs {
+    /// The gate of a topic.
+    pub(crate) fn gate(&self, topic: &str, when_shut: WhenShut) -> TopicGate {
+        let gate = TopicGate::new(topic)
+            .target(self.target)
+            .floor_rate(self.floor_rate)
+            .grace(self.grace)
+            .when_shut(when_shut);
+        let gate = self.follow.iter().fold(gate, TopicGate::follow);
+        let gate = match self.fixed_window {
+            Some(records) => gate.fixed_window(records),
+            None => gate,
+        };
+        match self.rate {
+            Some(records) => gate.rate(records),
+            None => gate,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command, FromArgMatches};
+    use tidegate::gate::GateConfig;
+
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_library() {
+        let command = GateArgs::augment_args(Command::new("test"));
+        let args = GateArgs::from_arg_matches(&command.get_matches_from(["test"])).unwrap();
+        let config = GateConfig::default();
+        assert_eq!((args.target, args.floor_rate), (config.target, config.floor_rate));
+        assert_eq!((args.rate, args.grace), (config.rate, config.grace));
+        assert_eq!(args.probe_interval, config.probe_interval);
+    }
+}
