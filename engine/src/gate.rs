@@ -113,6 +113,8 @@ pub struct Gate {
     answered: Instant,
     failure: Option<ProbeFailure>,
     mode: Mode,
+    /// When mode or breaker change by themselves; until then a send need not look.
+    due: Instant,
     /// The drain time that is aimed for.
     target: Duration,
     /// What held the producer back since the last probe, and between the two before.
@@ -190,6 +192,7 @@ impl Gate {
             answered: now,
             failure: None,
             mode: Mode::Following,
+            due: now,
             target: config.target,
             held_back: [None; 2],
             release_rate: 0.0,

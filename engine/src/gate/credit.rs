@@ -77,7 +77,9 @@ impl Gate {
     /// # Errors
     /// When the gate is shut, or this partition has its share outstanding.
     pub fn try_acquire(&mut self, partition: u32, now: Instant) -> Result<Credit, Refusal> {
-        self.handle_timeout(now);
+        if now >= self.due {
+            self.handle_timeout(now);
+        }
         match self.find_cause(partition, now) {
             Ok(floor) => Ok(self.take(partition, floor, now)),
             Err((cause, retry_after)) => {
@@ -126,7 +128,10 @@ impl Gate {
     pub fn handle_failed(&mut self, credit: Credit, fault: Fault, now: Instant) {
         match fault {
             Fault::Record => self.breaker.give_back(credit.probe),
-            Fault::Broker => self.breaker.handle_failed(credit.probe, now),
+            Fault::Broker => {
+                self.breaker.handle_failed(credit.probe, now);
+                self.refresh(now);
+            }
         }
         self.counters.failed += 1;
         self.give_back(credit.partition);
@@ -214,23 +219,23 @@ impl Gate {
     fn within_window(&self, partition: u32, now: Instant) -> Result<(), (Cause, Duration)> {
         let index = partition as usize;
         let (counted, of_partition) = (self.ledger.counted(), self.ledger.of(index));
-        let group = self.slowest();
         if let Some(cap) = self.stuck_cap(partition) {
             if of_partition < cap {
                 return Ok(());
             }
-            let group = self.stuck_group(index).or(group);
+            let group = self.stuck_group(index);
             let cause = Cause { reason: Reason::PartitionStuck, group, partition: Some(partition) };
             return Err((cause, self.target));
         }
         if counted >= self.limit {
             let wait = self.until_released(counted - self.limit + 1, 1, now);
-            return Err((Cause::of(Reason::Window, group), wait));
+            return Err((Cause::of(Reason::Window, self.slowest()), wait));
         }
         // A share of its own, or as much as is still free: alone, a partition gets half the window,
         // and beside others it can never take what they need.
         let cap = self.share.max(self.limit - counted);
         if of_partition >= cap {
+            let group = self.slowest();
             let cause = Cause { reason: Reason::PartitionCap, group, partition: Some(partition) };
             let wait = self.until_released(of_partition - cap + 1, self.partitions, now);
             return Err((cause, wait));

@@ -8,10 +8,12 @@ use super::ledger::Released;
 use super::math::weight;
 use super::window::Signal;
 use super::{
-    Alert, Cause, Commit, Gate, GroupId, LogSpan, Mode, ProbeFailure, ProbeSample, Reason,
+    Alert, BreakerState, Cause, Commit, Gate, GroupId, LogSpan, Mode, ProbeFailure, ProbeSample,
+    Reason,
 };
 use crate::{FinishedRanges, Instant, OffsetRange};
 
+const NEVER: Instant = Instant::from_nanos(u64::MAX);
 /// What is released in a second, for the time that a refused producer is told to wait.
 const RELEASE_HORIZON: Duration = Duration::from_secs(5);
 /// The target is not raised beyond this, however seldom a group commits.
@@ -266,5 +268,14 @@ impl Gate {
         } else {
             Mode::Following
         };
+        let over = match self.mode {
+            Mode::Floor(_) => None,
+            Mode::Following | Mode::Window(_) => Some(self.answered + grace),
+        };
+        let breaker = match self.breaker.state() {
+            BreakerState::Open { until } => Some(until),
+            _ => None,
+        };
+        self.due = over.into_iter().chain(breaker).min().unwrap_or(NEVER);
     }
 }
