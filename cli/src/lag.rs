@@ -11,6 +11,7 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
+use tidegate::gate::ProbeFailure;
 use tidegate::{GroupWatch, KafkaSettings, TopicLag};
 
 use self::rates::History;
@@ -20,8 +21,8 @@ use crate::kafka::Observer;
 use crate::settings::{Connection, ConnectionArgs, OutputArgs, duration, topic};
 
 const MS: Duration = Duration::from_millis(1);
-/// Without an answer for so long something is wrong.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Without an answer for so long beyond the interval something is wrong.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Flags of `tidegate lag`.
 #[derive(Debug, clap::Args)]
@@ -116,7 +117,7 @@ pub(crate) fn run(args: &LagArgs, output: &OutputArgs) -> Result<(), Failure> {
     // Rates need two answers.
     let mut rounds = 0;
     loop {
-        let lags = next(&watch, &mut before)?;
+        let lags = next(&watch, &mut before, args.interval + PATIENCE)?;
         for lag in &lags {
             if let Ok(partitions) = &lag.partitions {
                 let history = histories.entry(lag.topic.clone()).or_default();
@@ -147,12 +148,21 @@ fn start(
 }
 
 /// Waits for an answer for every topic that is newer than the last one.
-fn next(watch: &GroupWatch, before: &mut Vec<Option<Instant>>) -> Result<Vec<TopicLag>, Failure> {
-    let deadline = Instant::now() + PATIENCE + Duration::from_secs(60);
+fn next(
+    watch: &GroupWatch,
+    before: &mut Vec<Option<Instant>>,
+    patience: Duration,
+) -> Result<Vec<TopicLag>, Failure> {
+    let deadline = Instant::now() + patience;
     loop {
         let latest = watch.latest();
-        if let Some(message) = latest.iter().find_map(|lag| lag.partitions.as_ref().err()) {
-            return Err(Failure::Failed(message.clone()));
+        if let Some(error) = latest.iter().find_map(|lag| lag.partitions.as_ref().err()) {
+            // The coordinator of a group that is new needs a moment.
+            if error.failure != ProbeFailure::Unreachable || Instant::now() > deadline {
+                return Err(Failure::Failed(error.to_string()));
+            }
+            std::thread::sleep(20 * MS);
+            continue;
         }
         let fresh = |(lag, before): (&TopicLag, &Option<Instant>)| {
             before.is_none_or(|before| lag.asked > before)

@@ -36,4 +36,4 @@ pub use tidegate_engine::{
     OffsetRange, Ordering, PartitionSnapshot, PartitionState, Snapshot,
 };
 pub use tidegate_runtime::*;
-pub use watch::{GroupWatch, PartitionLag, TopicLag};
+pub use watch::{GroupWatch, PartitionLag, TopicLag, WatchError};

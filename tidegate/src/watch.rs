@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use thiserror::Error;
 use tidegate_engine::gate::{Commit, GateConfig, ProbeFailure, ProbeSample};
 use tidegate_engine::{ConfigError, Offset};
 
@@ -44,8 +45,19 @@ pub struct TopicLag {
     pub topic: String,
     /// When it was asked for.
     pub asked: Instant,
-    /// The partitions, or what the broker or the client said instead, with names.
-    pub partitions: Result<Vec<PartitionLag>, String>,
+    /// The partitions, or why they are not known.
+    pub partitions: Result<Vec<PartitionLag>, WatchError>,
+}
+
+/// Why it is not known how far a group is. It is asked again.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{message}")]
+#[non_exhaustive]
+pub struct WatchError {
+    /// The kind of it.
+    pub failure: ProbeFailure,
+    /// In words, with names, and what to do.
+    pub message: String,
 }
 
 /// Asks at an interval how far a group is in some topics, without joining it.
@@ -108,7 +120,7 @@ struct Watched {
 }
 
 impl Watched {
-    fn set(&self, partitions: Result<Vec<PartitionLag>, String>) {
+    fn set(&self, partitions: Result<Vec<PartitionLag>, WatchError>) {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).take();
         let asked = asked.unwrap_or_else(Instant::now);
         let latest = TopicLag { topic: self.topic.clone(), asked, partitions };
@@ -158,7 +170,7 @@ impl Follower for Watched {
             failure,
             detail: detail.to_owned(),
         };
-        self.set(Err(event.to_string()));
+        self.set(Err(WatchError { failure, message: event.to_string() }));
     }
 }
 

@@ -1,6 +1,6 @@
 //! One topic: its gate, and its part in the probe.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidegate_engine::gate::{Gate, GateSnapshot, GroupId, ProbeFailure, ProbeSample, Refusal};
@@ -10,6 +10,9 @@ use super::error::NotSent;
 use super::event::ProducerEvent;
 use crate::clock;
 use crate::kafka::probe::Follower;
+
+/// A probe that fails is told when it has failed so many times.
+const TOLD: u32 = 3;
 
 pub(super) type Listener = Arc<dyn Fn(&ProducerEvent) + Send + Sync>;
 
@@ -34,14 +37,15 @@ pub(super) struct Topic {
     gate: Mutex<Gate>,
     /// Told when a record may be let through that was not before.
     pub(super) changed: Notify,
-    failing: AtomicBool,
+    /// Probes that failed since the last answer.
+    failing: AtomicU32,
     pub(super) on_their_way: AtomicU64,
     listener: Listener,
 }
 
 impl Topic {
     pub(super) fn new(name: String, groups: Vec<String>, gate: Gate, listener: Listener) -> Self {
-        let (failing, on_their_way) = (AtomicBool::new(false), AtomicU64::new(0));
+        let (failing, on_their_way) = (AtomicU32::new(0), AtomicU64::new(0));
         let gate = Mutex::new(gate);
         Self { name, groups, gate, changed: Notify::new(), failing, on_their_way, listener }
     }
@@ -99,7 +103,7 @@ impl Follower for Topic {
     fn handle_answer(&self, sample: &ProbeSample) {
         self.gate().handle_probe(sample, clock::now());
         self.changed.notify_waiters();
-        if self.failing.swap(false, Ordering::Relaxed) {
+        if self.failing.swap(0, Ordering::Relaxed) >= TOLD {
             let topic = self.name.clone();
             (self.listener)(&ProducerEvent::ProbeRecovered { topic });
         }
@@ -108,7 +112,10 @@ impl Follower for Topic {
 
     fn handle_failure(&self, failure: ProbeFailure, detail: &str) {
         self.gate().handle_probe_failed(failure, clock::now());
-        if !self.failing.swap(true, Ordering::Relaxed) {
+        // The coordinator of a group that is new needs a moment; what is refused is told at once.
+        let weight = if failure == ProbeFailure::Unreachable { 1 } else { TOLD };
+        let before = self.failing.fetch_add(weight, Ordering::Relaxed);
+        if before < TOLD && before + weight >= TOLD {
             let (topic, detail) = (self.name.clone(), detail.to_owned());
             (self.listener)(&ProducerEvent::ProbeFailed { topic, failure, detail });
         }
