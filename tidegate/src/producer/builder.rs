@@ -1,6 +1,5 @@
 //! From names and limits to a producer.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -222,7 +221,7 @@ impl ProducerBuilder {
         let interval = self.probe.as_ref().map_or(self.probe_interval, Probe::interval);
         let listener = self.listener.unwrap_or_else(|| Arc::new(log));
         let group = self.topics.iter().find_map(|topic| topic.groups.first().cloned());
-        let mut topics = HashMap::new();
+        let mut topics: Vec<Arc<Topic>> = Vec::new();
         for topic in self.topics {
             let TopicGate { name, groups, mut config } = topic;
             if name.is_empty() || groups.iter().any(String::is_empty) {
@@ -234,9 +233,12 @@ impl ProducerBuilder {
             config.groups = u32::try_from(groups.len()).unwrap_or(u32::MAX);
             config.probe_interval = interval;
             let gate = Gate::new(config, clock::now())?;
-            let made = Topic::new(name.clone(), groups, gate, Arc::clone(&listener));
-            if topics.insert(name.clone(), Arc::new(made)).is_some() {
-                return Err(ProducerBuildError::Twice(format!("topic {name}")));
+            match topics.binary_search_by(|topic| topic.name.cmp(&name)) {
+                Ok(_) => return Err(ProducerBuildError::Twice(format!("topic {name}"))),
+                Err(at) => {
+                    let made = Topic::new(name, groups, gate, Arc::clone(&listener));
+                    topics.insert(at, Arc::new(made));
+                }
             }
         }
         let room = Arc::new(Room::new(self.max_records, self.max_bytes));
@@ -254,7 +256,7 @@ impl ProducerBuilder {
                 Probe::start(settings.connection(), group.as_deref(), interval)?
             }
         };
-        for topic in topics.values() {
+        for topic in &topics {
             let topic: Weak<Topic> = Arc::downgrade(topic);
             probe.follow(topic as Weak<dyn Follower>);
         }

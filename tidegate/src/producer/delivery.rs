@@ -1,13 +1,17 @@
 //! What becomes of a record that was sent.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use thiserror::Error;
 use tidegate_engine::Offset;
 use tokio::sync::oneshot;
+
+use super::topic::Topic;
 
 /// A record that the broker has, on all replicas that are in sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,11 +85,19 @@ impl DeliveryError {
 ///
 /// # Cancel safety
 /// Safe: it can be polled by reference and dropped at any time.
-#[derive(Debug)]
 pub struct Delivery {
     pub(super) reply: oneshot::Receiver<Result<Delivered, DeliveryError>>,
-    pub(super) topic: String,
+    pub(super) topic: Arc<Topic>,
     pub(super) partition: u32,
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("topic", &self.topic.name)
+            .field("partition", &self.partition)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Delivery {
@@ -102,7 +114,7 @@ impl Future for Delivery {
         Pin::new(&mut self.reply).poll(cx).map(|reply| {
             reply.unwrap_or_else(|_| {
                 Err(DeliveryError::Uncertain {
-                    topic: self.topic.clone(),
+                    topic: self.topic.name.clone(),
                     partition: self.partition,
                     detail: "the producer was dropped before the broker had answered".to_owned(),
                 })

@@ -1,6 +1,5 @@
 //! The calls.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -56,12 +55,20 @@ pub struct Producer {
 }
 
 pub(super) struct Inner {
-    pub(super) topics: HashMap<String, Arc<Topic>>,
+    /// Sorted by name.
+    pub(super) topics: Vec<Arc<Topic>>,
     pub(super) room: Arc<Room>,
     pub(super) client: Client,
     pub(super) listener: Listener,
     /// Asks for the gates of this producer as long as it lives.
     pub(super) probe: Probe,
+}
+
+impl Inner {
+    fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
+        let at = self.topics.binary_search_by(|topic| topic.name.as_str().cmp(name)).ok()?;
+        self.topics.get(at)
+    }
 }
 
 impl Producer {
@@ -142,7 +149,7 @@ impl Producer {
     /// called again.
     pub async fn close(&self, deadline: Duration) -> Result<(), Undelivered> {
         self.inner.room.close();
-        for topic in self.inner.topics.values() {
+        for topic in &self.inner.topics {
             topic.changed.notify_waiters();
         }
         let result = self.flush(deadline).await;
@@ -161,9 +168,7 @@ impl Producer {
 
     /// The gates, with the names of topics and groups, sorted by topic.
     pub fn snapshot(&self) -> Vec<TopicSnapshot> {
-        let mut topics: Vec<_> = self.inner.topics.values().map(|topic| topic.snapshot()).collect();
-        topics.sort_by(|a, b| a.topic.cmp(&b.topic));
-        topics
+        self.inner.topics.iter().map(|topic| topic.snapshot()).collect()
     }
 
     /// Changes a topic's absolute rate, in records a second; `None` for none. Of a topic that the
@@ -172,7 +177,7 @@ impl Producer {
     /// # Errors
     /// When it is outside the range of [`GateConfig::rate`](tidegate_engine::gate::GateConfig::rate).
     pub fn set_rate(&self, topic: &str, rate: Option<u32>) -> Result<(), ConfigError> {
-        let Some(topic) = self.inner.topics.get(topic) else { return Ok(()) };
+        let Some(topic) = self.inner.topic(topic) else { return Ok(()) };
         topic.gate().set_rate(rate, clock::now())?;
         topic.changed.notify_waiters();
         Ok(())
@@ -183,8 +188,7 @@ impl Producer {
             let records = topic.on_their_way.load(Ordering::Relaxed);
             (records > 0).then(|| (topic.name.clone(), records))
         };
-        let mut topics: Vec<_> = self.inner.topics.values().filter_map(of).collect();
-        topics.sort();
+        let topics: Vec<_> = self.inner.topics.iter().filter_map(of).collect();
         if topics.is_empty() { Ok(()) } else { Err(Undelivered { topics }) }
     }
 
@@ -193,7 +197,7 @@ impl Producer {
             (self.inner.listener)(&ProducerEvent::Rebuilt { detail });
         }
         let unknown = || NotSent::UnknownTopic { topic: record.topic.clone() };
-        self.inner.topics.get(&record.topic).ok_or_else(unknown)
+        self.inner.topic(&record.topic).ok_or_else(unknown)
     }
 
     async fn wait_and_send(&self, record: &ProducerRecord) -> Result<Delivery, NotSent> {
@@ -203,11 +207,8 @@ impl Producer {
             None => self.inner.room.take(record.bytes()).await.ok_or(NotSent::Closed)?,
         };
         let since = clock::now();
+        let mut changed = None;
         loop {
-            // From here on nothing that changes is missed.
-            let changed = topic.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
             if self.inner.room.is_closed() {
                 return Err(NotSent::Closed);
             }
@@ -223,8 +224,15 @@ impl Producer {
                 Answer::Wait { until } => until,
                 Answer::Refused(refusal) => return Err(topic.shut(&refusal)),
             };
-            // Whichever comes first; then it is asked again.
-            let _ = tokio::time::timeout_at(clock::to_tokio(until), changed).await;
+            // The first time it only begins to listen, and asks once more: what changed between the
+            // question and the listening would be missed otherwise.
+            if let Some(changed) = changed.take() {
+                // Whichever comes first; then it is asked again.
+                let _ = tokio::time::timeout_at(clock::to_tokio(until), changed).await;
+            }
+            let mut listening = Box::pin(topic.changed.notified());
+            listening.as_mut().enable();
+            changed = Some(listening);
         }
     }
 
@@ -255,7 +263,7 @@ impl Producer {
         let partition = credit.partition();
         let on_its_way = OnItsWay { topic: Arc::clone(topic), credit, place, reply };
         match self.inner.client.enqueue(record, on_its_way) {
-            Ok(()) => Ok(Delivery { reply: answer, topic: topic.name.clone(), partition }),
+            Ok(()) => Ok(Delivery { reply: answer, topic: Arc::clone(topic), partition }),
             Err((error, returned)) => {
                 let OnItsWay { credit, place, .. } = *returned;
                 topic.gate().cancel(credit, clock::now());
@@ -287,7 +295,7 @@ fn refused(error: &KafkaError, topic: &Topic) -> NotSent {
 
 impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let topics: Vec<_> = self.inner.topics.keys().collect();
+        let topics: Vec<_> = self.inner.topics.iter().map(|topic| &topic.name).collect();
         f.debug_struct("Producer").field("topics", &topics).finish_non_exhaustive()
     }
 }
