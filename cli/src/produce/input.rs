@@ -41,6 +41,10 @@ pub(super) fn record(form: &Form, common: &Common, line: &[u8]) -> Result<Produc
             record.with_key(&line[..at]).with_value(&line[at + delimiter.len()..])
         }
         Form::Json => {
+            // An array would be taken for the fields in their order.
+            if line.trim_ascii_start().first() != Some(&b'{') {
+                return Err("it is not a JSON object".to_owned());
+            }
             let line = serde_json::from_slice::<Line>(line).map_err(|error| error.to_string())?;
             line.apply(record)?
         }
