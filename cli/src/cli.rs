@@ -4,6 +4,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench::BenchArgs;
 use crate::exit::EXIT_CODES;
+use crate::ingest::IngestArgs;
 use crate::lag::LagArgs;
 use crate::produce::ProduceArgs;
 use crate::run::RunArgs;
@@ -51,6 +52,9 @@ pub(crate) enum Command {
     /// Send the lines of standard input to a topic, as fast as the groups that it follows keep up.
     #[command(after_help = EXIT_CODES)]
     Produce(Box<ProduceArgs>),
+    /// Take records over HTTP to topics, as fast as the groups that each follows keep up.
+    #[command(after_help = EXIT_CODES)]
+    Ingest(Box<IngestArgs>),
     /// Show how far a group is: lag in records and in time, rates, drain time.
     #[command(after_help = EXIT_CODES)]
     Lag(Box<LagArgs>),

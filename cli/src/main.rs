@@ -1,7 +1,7 @@
 //! The command line of Tidegate.
 //!
-//! `cli` names the commands, each of which has a module (`run`, `produce`, `lag`,
-//! `bench`). `settings` are the flags
+//! `cli` names the commands, each of which has a module (`run`, `produce`, `ingest`,
+//! `lag`, `bench`). `settings` are the flags
 //! that commands share: names, environment variables, ranges and defaults live there and nowhere
 //! else. `report` shows what happens on standard error, `kafka` asks the cluster beside the
 //! consumer, `exit` says how a process ends.
@@ -9,6 +9,7 @@
 mod bench;
 mod cli;
 mod exit;
+mod ingest;
 mod kafka;
 mod lag;
 mod produce;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Run(args) => run::run(*args, &output),
         Command::Produce(args) => produce::run(&args, &output),
+        Command::Ingest(args) => ingest::run(&args, &output),
         Command::Lag(args) => lag::run(&args, &output),
         Command::Bench(args) => bench::run(args, &output),
     };

@@ -2,7 +2,7 @@
 //!
 //! `input` makes records of lines, `pipe` sends them and keeps count.
 
-mod input;
+pub(crate) mod input;
 mod pipe;
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use self::pipe::{Counts, Ended, Pipe, Stop};
 use crate::exit::Failure;
 use crate::report::{Message, ProgressLine, Rate, Reporter, Sender, whole};
 use crate::run::signals;
-use crate::settings::{ConnectionArgs, GateArgs, OneTopicArgs, OutputArgs, duration, property};
+use crate::settings::{ConnectionArgs, FollowArgs, OneTopicArgs, OutputArgs, duration, property};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// A shut gate is waited for as long as it takes.
@@ -81,7 +81,7 @@ pub(crate) struct ProduceArgs {
     partition: Option<u32>,
 
     #[command(flatten)]
-    gate: GateArgs,
+    follow: FollowArgs,
 
     /// For how long the delivery of a record is tried. 1s to 1day.
     #[arg(
@@ -120,12 +120,12 @@ pub(crate) fn run(args: &ProduceArgs, output: &OutputArgs) -> Result<(), Failure
     let tell = reporter.sender();
     let producer = connection
         .producer()
-        .topic(args.gate.gate(topic, PATIENT))
-        .probe_interval(args.gate.probe_interval)
+        .topic(args.follow.gate.gate(topic, &args.follow.follow, PATIENT))
+        .probe_interval(args.follow.gate.probe_interval)
         .delivery_timeout(args.delivery_timeout)
         .on_event(move |event| tell.message(message(event)))
         .build()?;
-    if args.gate.follow.is_empty() {
+    if args.follow.follow.is_empty() {
         let words = "the gate is open: no group is followed, see --follow";
         reporter.sender().message(Message::new(Level::Info, "gate-open", words));
     }
@@ -171,7 +171,8 @@ fn second_signal(counts: &Counts) -> Message {
     .with("delivered", delivered)
 }
 
-fn message(event: &ProducerEvent) -> Message {
+/// What a producer tells, as a message.
+pub(crate) fn message(event: &ProducerEvent) -> Message {
     let level = if event.is_recovery() { Level::Info } else { Level::Warning };
     let kind = match event {
         ProducerEvent::ProbeFailed { .. } => "probe-failed",

@@ -218,6 +218,11 @@ impl Gate {
         &self.config
     }
 
+    /// How many partitions the topic has; 0 while that is not known.
+    pub fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
     /// The topic has so many partitions. More of them share the window from now on. If there are
     /// fewer, the topic was created anew: what is outstanding in the others counts as released.
     pub fn handle_partitions(&mut self, partitions: u32) {

@@ -7,7 +7,7 @@ use tidegate::ProducerRecord;
 
 /// What a line is.
 #[derive(Clone, Debug)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// The value; what is before the delimiter, if there is one, is the key.
     Text { key_delimiter: Option<String> },
     /// A JSON object, as `tidegate run --to stdout` writes it.
@@ -16,17 +16,17 @@ pub(super) enum Form {
 
 /// What every record of a call has.
 #[derive(Clone, Debug)]
-pub(super) struct Common {
-    pub(super) topic: String,
-    pub(super) partition: Option<u32>,
-    pub(super) headers: Vec<(String, String)>,
+pub(crate) struct Common {
+    pub(crate) topic: String,
+    pub(crate) partition: Option<u32>,
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 /// Makes a record of a line without its line end.
 ///
 /// # Errors
 /// In words, when the line is not what it should be.
-pub(super) fn record(form: &Form, common: &Common, line: &[u8]) -> Result<ProducerRecord, String> {
+pub(crate) fn record(form: &Form, common: &Common, line: &[u8]) -> Result<ProducerRecord, String> {
     let mut record = ProducerRecord::to(&common.topic);
     if let Some(partition) = common.partition {
         record = record.with_partition(partition);

@@ -11,10 +11,10 @@ use super::values::duration;
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// The groups that are followed, and how.
+/// The groups that one topic follows, and how.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Gate")]
-pub(crate) struct GateArgs {
+pub(crate) struct FollowArgs {
     /// A consumer group to follow: records go out only as far as it keeps up. May be repeated, and
     /// the slowest counts; in the environment, separated by spaces. Without it the gate is open.
     #[arg(
@@ -27,6 +27,14 @@ pub(crate) struct GateArgs {
     )]
     pub(crate) follow: Vec<String>,
 
+    #[command(flatten)]
+    pub(crate) gate: GateArgs,
+}
+
+/// How groups are followed.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Gate")]
+pub(crate) struct GateArgs {
     /// The drain time that is aimed for: how long the slowest group needs for what waits in the
     /// topic. 100ms to 1h. A group that commits seldom raises it.
     #[arg(
@@ -95,14 +103,14 @@ pub(crate) struct GateArgs {
 }
 
 impl GateArgs {
-    /// The gate of a topic.
-    pub(crate) fn gate(&self, topic: &str, when_shut: WhenShut) -> TopicGate {
+    /// The gate of a topic that follows these groups.
+    pub(crate) fn gate(&self, topic: &str, groups: &[String], when_shut: WhenShut) -> TopicGate {
         let gate = TopicGate::new(topic)
             .target(self.target)
             .floor_rate(self.floor_rate)
             .grace(self.grace)
             .when_shut(when_shut);
-        let gate = self.follow.iter().fold(gate, TopicGate::follow);
+        let gate = groups.iter().fold(gate, TopicGate::follow);
         let gate = match self.fixed_window {
             Some(records) => gate.fixed_window(records),
             None => gate,

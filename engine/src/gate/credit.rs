@@ -82,16 +82,33 @@ impl Gate {
         }
         match self.find_cause(partition, now) {
             Ok(floor) => Ok(self.take(partition, floor, now)),
-            Err((cause, retry_after)) => {
-                let from_window = matches!(cause.reason, Reason::Window | Reason::PartitionCap);
-                if from_window || self.held_back[0].is_none() {
-                    self.held_back[0] = Some(cause);
-                }
-                self.counters.refused += 1;
-                let retry_after = retry_after.clamp(SHORTEST, LONGEST);
-                Err(Refusal { cause, retry_after })
-            }
+            Err(held) => Err(self.refuse(held)),
         }
+    }
+
+    /// Whether a record to this partition would get a credit now; takes none. For those who want to
+    /// know before they have the record's value.
+    ///
+    /// # Errors
+    /// As [`try_acquire`](Self::try_acquire), and a refusal counts like one of its.
+    pub fn check(&mut self, partition: u32, now: Instant) -> Result<(), Refusal> {
+        if now >= self.due {
+            self.handle_timeout(now);
+        }
+        match self.find_cause(partition, now) {
+            Ok(_) => Ok(()),
+            Err(held) => Err(self.refuse(held)),
+        }
+    }
+
+    /// Remembers what held the producer back, without which the window would not grow.
+    fn refuse(&mut self, (cause, retry_after): (Cause, Duration)) -> Refusal {
+        let from_window = matches!(cause.reason, Reason::Window | Reason::PartitionCap);
+        if from_window || self.held_back[0].is_none() {
+            self.held_back[0] = Some(cause);
+        }
+        self.counters.refused += 1;
+        Refusal { cause, retry_after: retry_after.clamp(SHORTEST, LONGEST) }
     }
 
     /// The same by the gate's [policy](super::GateConfig::when_shut), for a send that began at

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use tidegate_engine::gate::{Answer, Credit};
+use tidegate_engine::gate::{Answer, Credit, Refusal, WhenShut};
 use tidegate_engine::{ConfigError, Instant};
 use tokio::sync::oneshot;
 
@@ -123,6 +123,36 @@ impl Producer {
         }
     }
 
+    /// Waits until the gate would let a record with this topic, key and partition through, as long as
+    /// the topic's policy allows, and takes nothing: for those who want to know before they have its
+    /// value. What would be let through now may be refused a moment later.
+    ///
+    /// # Errors
+    /// When it would be refused: see [`NotSent`]. Whether there is room is not looked at.
+    ///
+    /// # Cancel safety
+    /// Safe: it only waits.
+    pub async fn ready(&self, record: &ProducerRecord) -> Result<(), NotSent> {
+        let topic = self.topic(record)?;
+        let since = clock::now();
+        loop {
+            // From here on nothing that changes is missed.
+            let changed = topic.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.inner.room.is_closed() {
+                return Err(NotSent::Closed);
+            }
+            let until = match check(topic, record, since) {
+                Ok(None) => return Ok(()),
+                Ok(Some(until)) => until,
+                Err(refusal) => return Err(topic.shut(&refusal)),
+            };
+            // Whichever comes first; then it is asked again.
+            let _ = tokio::time::timeout_at(clock::to_tokio(until), changed).await;
+        }
+    }
+
     /// Waits until nothing is on its way to the broker, at most for so long. Records that are sent
     /// meanwhile count as well.
     ///
@@ -159,6 +189,16 @@ impl Producer {
             let _ = tokio::time::timeout(REPORTS, self.inner.room.is_empty()).await;
         }
         result
+    }
+
+    /// Whether it was built for this topic.
+    pub fn has_topic(&self, topic: &str) -> bool {
+        self.inner.topics.contains_key(topic)
+    }
+
+    /// How many partitions a topic has; 0 while that is not known.
+    pub fn partitions(&self, topic: &str) -> u32 {
+        self.inner.topics.get(topic).map_or(0, |topic| topic.gate().partitions())
     }
 
     /// Records on their way to the broker.
@@ -279,6 +319,24 @@ fn acquire(topic: &Topic, record: &ProducerRecord, since: Instant) -> Answer {
     let mut gate = topic.gate();
     let partition = pick(&mut gate, record, now);
     gate.acquire(partition, since, now)
+}
+
+/// Until when to wait, if at all, by the gate's policy.
+fn check(
+    topic: &Topic,
+    record: &ProducerRecord,
+    since: Instant,
+) -> Result<Option<Instant>, Refusal> {
+    let now = clock::now();
+    let mut gate = topic.gate();
+    let partition = pick(&mut gate, record, now);
+    match (gate.check(partition, now), gate.config().when_shut) {
+        (Ok(()), _) => Ok(None),
+        (Err(refusal), WhenShut::Wait { max }) if now < since + max => {
+            Ok(Some((now + refusal.retry_after).min(since + max)))
+        }
+        (Err(refusal), _) => Err(refusal),
+    }
 }
 
 fn pick(gate: &mut tidegate_engine::gate::Gate, record: &ProducerRecord, now: Instant) -> u32 {
