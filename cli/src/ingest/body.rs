@@ -126,6 +126,7 @@ pub(super) fn discard(mut body: Incoming, waits_for_continue: bool, time: Durati
     }
     let small = body.size_hint().exact().is_some_and(|size| size <= SMALL);
     let (most, time) = if small { (SMALL, time) } else { (LINGER_BYTES, LINGER) };
+    // In a task of its own: the answer does not wait for it.
     tokio::spawn(timeout(time, async move {
         let mut seen = 0;
         while let Some(Ok(frame)) = body.frame().await {

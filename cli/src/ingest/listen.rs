@@ -73,3 +73,29 @@ pub(super) fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Fai
         Failure::Failed(format!("cannot listen on {address}: {error}"))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_connections_than_the_system_has_files_are_refused_with_words() {
+        let Err(Failure::Config(words)) = make_room(Some(u32::MAX)) else { panic!("taken") };
+        assert!(words.contains("4294967551 open files") && words.contains("ulimit"), "{words}");
+        assert!(make_room(None).unwrap() > 0);
+        assert_eq!(make_room(Some(1)).unwrap(), 1);
+    }
+
+    #[test]
+    fn addresses_that_others_reach_are_told_from_those_of_this_machine() {
+        let check =
+            |text: &str, token, insecure| check(text.parse().unwrap(), token, insecure).is_ok();
+        for own in ["127.0.0.1:1", "127.1.2.3:1", "[::1]:1"] {
+            assert!(check(own, false, false), "{own}");
+        }
+        for other in ["0.0.0.0:1", "[::]:1", "192.0.2.1:1"] {
+            assert!(!check(other, false, false), "{other}");
+            assert!(check(other, true, false) && check(other, false, true), "{other}");
+        }
+    }
+}

@@ -7,8 +7,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, EXPECT, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
-use tidegate::gate::Reason;
-use tidegate::{NotSent, Producer};
+use tidegate::{NotSent, Producer, ProducerRecord};
 
 use super::answer::{self, Answer, Problem};
 use super::body::{self, Body, Budget, Unread};
@@ -75,6 +74,8 @@ impl Service {
             return Ok(answer::wrong_method("POST"));
         }
         let asked = request::read(head, topic)?;
+        self.check_partition(&asked.record)
+            .map_err(|words| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, words))?;
         if body.size_hint().lower() > self.max_body as u64 {
             return Err(self.unread(Unread::TooLarge));
         }
@@ -139,6 +140,12 @@ impl Service {
             ),
         })?;
         drop(bytes);
+        for (index, record) in records.iter().enumerate() {
+            self.check_partition(record).map_err(|words| {
+                let words = format!("record {}: {words}; nothing was sent", index + 1);
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, words)
+            })?;
+        }
         if !self.budget.grow(&mut share, records.len() * SHELL) {
             return Err(self.unread(Unread::NoRoom));
         }
@@ -158,16 +165,18 @@ impl Service {
         self.counts.count_delivered(delivered as u64);
     }
 
-    fn not_sent(&self, cause: &NotSent) -> Problem {
-        // A partition that the topic does not have will not be there later either; while the topic's
-        // partitions are not known, it may.
-        if let NotSent::Shut { topic, partition: Some(partition), reason, .. } = cause
-            && *reason == Reason::NoPartition
-            && self.producer.partitions(topic) > 0
-        {
-            let words = format!("topic {topic} has no partition {partition}");
-            return Problem::new(StatusCode::UNPROCESSABLE_ENTITY, words);
+    /// A partition that the topic does not have will not be there later either. While the topic's
+    /// partitions are not known, the gate is shut.
+    fn check_partition(&self, record: &ProducerRecord) -> Result<(), String> {
+        let (topic, partition) = (record.topic(), record.partition().unwrap_or(0));
+        let partitions = self.producer.partitions(topic);
+        match partition < partitions || partitions == 0 {
+            true => Ok(()),
+            false => Err(format!("topic {topic} has no partition {partition}")),
         }
+    }
+
+    fn not_sent(&self, cause: &NotSent) -> Problem {
         Problem::not_sent(cause, self.shut_status)
     }
 

@@ -10,7 +10,7 @@ use crate::process::Call;
 fn help_is_as_kept() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/help");
     for command in
-        ["", "run", "produce", "lag", "bench", "bench load", "bench consume", "bench raw"]
+        ["", "run", "produce", "ingest", "lag", "bench", "bench load", "bench consume", "bench raw"]
     {
         let mut args: Vec<_> = command.split_whitespace().collect();
         args.push("--help");

@@ -2,13 +2,14 @@
 //!
 //! All in one test binary, so that its tests share a broker: `help` and `usage` (no broker),
 //! `stdout`, `exec`, `ends` (how a run ends), `trouble`, `secure`,
-//! `produce`, `lag` and `bench`.
+//! `produce`, `ingest`, `lag` and `bench`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bench;
 mod ends;
 mod exec;
 mod help;
+mod ingest;
 mod lag;
 mod process;
 mod produce;

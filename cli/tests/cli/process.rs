@@ -112,7 +112,7 @@ impl Call {
 }
 
 impl Running {
-    fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().try_into().unwrap())
     }
 

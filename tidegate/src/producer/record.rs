@@ -68,6 +68,11 @@ impl ProducerRecord {
         &self.topic
     }
 
+    /// The partition that it was given, if any.
+    pub fn partition(&self) -> Option<u32> {
+        self.partition
+    }
+
     /// Its key.
     pub fn key(&self) -> Option<&[u8]> {
         self.key.as_deref()

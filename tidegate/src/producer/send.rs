@@ -1,6 +1,7 @@
 //! The calls.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tidegate_engine::gate::{Answer, Credit, Refusal, WhenShut};
 use tidegate_engine::{ConfigError, Instant};
+use tokio::sync::futures::Notified;
 use tokio::sync::oneshot;
 
 use super::builder::ProducerBuilder;
@@ -135,11 +137,8 @@ impl Producer {
     pub async fn ready(&self, record: &ProducerRecord) -> Result<(), NotSent> {
         let topic = self.topic(record)?;
         let since = clock::now();
+        let mut changed = None;
         loop {
-            // From here on nothing that changes is missed.
-            let changed = topic.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
             if self.inner.room.is_closed() {
                 return Err(NotSent::Closed);
             }
@@ -148,8 +147,7 @@ impl Producer {
                 Ok(Some(until)) => until,
                 Err(refusal) => return Err(topic.shut(&refusal)),
             };
-            // Whichever comes first; then it is asked again.
-            let _ = tokio::time::timeout_at(clock::to_tokio(until), changed).await;
+            changed = Some(wait_or_listen(topic, changed, until).await);
         }
     }
 
@@ -193,12 +191,12 @@ impl Producer {
 
     /// Whether it was built for this topic.
     pub fn has_topic(&self, topic: &str) -> bool {
-        self.inner.topics.contains_key(topic)
+        self.inner.topic(topic).is_some()
     }
 
     /// How many partitions a topic has; 0 while that is not known.
     pub fn partitions(&self, topic: &str) -> u32 {
-        self.inner.topics.get(topic).map_or(0, |topic| topic.gate().partitions())
+        self.inner.topic(topic).map_or(0, |topic| topic.gate().partitions())
     }
 
     /// Records on their way to the broker.
@@ -264,15 +262,7 @@ impl Producer {
                 Answer::Wait { until } => until,
                 Answer::Refused(refusal) => return Err(topic.shut(&refusal)),
             };
-            // The first time it only begins to listen, and asks once more: what changed between the
-            // question and the listening would be missed otherwise.
-            if let Some(changed) = changed.take() {
-                // Whichever comes first; then it is asked again.
-                let _ = tokio::time::timeout_at(clock::to_tokio(until), changed).await;
-            }
-            let mut listening = Box::pin(topic.changed.notified());
-            listening.as_mut().enable();
-            changed = Some(listening);
+            changed = Some(wait_or_listen(topic, changed, until).await);
         }
     }
 
@@ -319,6 +309,22 @@ fn acquire(topic: &Topic, record: &ProducerRecord, since: Instant) -> Answer {
     let mut gate = topic.gate();
     let partition = pick(&mut gate, record, now);
     gate.acquire(partition, since, now)
+}
+
+/// Waits for a change that is listened to, or until then; whichever comes first, it is asked again.
+/// The first time it only begins to listen, and asks once more: what changed between the question and
+/// the listening would be missed otherwise.
+async fn wait_or_listen<'a>(
+    topic: &'a Topic,
+    listening: Option<Pin<Box<Notified<'a>>>>,
+    until: Instant,
+) -> Pin<Box<Notified<'a>>> {
+    if let Some(changed) = listening {
+        let _ = tokio::time::timeout_at(clock::to_tokio(until), changed).await;
+    }
+    let mut listening = Box::pin(topic.changed.notified());
+    listening.as_mut().enable();
+    listening
 }
 
 /// Until when to wait, if at all, by the gate's policy.
