@@ -438,6 +438,26 @@ fn a_seek_is_not_taken_for_speed() {
 }
 
 #[test]
+fn a_check_takes_nothing_and_its_refusal_counts() {
+    let mut gate = gate_with(GateConfig { rate: Some(10), ..fixed(1) }, 1);
+    assert_eq!(gate.partitions(), 1);
+    tell(&mut gate, 0, &[(0, 0, at_offset(0))]);
+    for _ in 0..100 {
+        gate.check(0, at(10)).unwrap();
+    }
+    let Ok(credit) = gate.try_acquire(0, at(10)) else { panic!("a check took something") };
+    let refusal = gate.check(0, at(10)).unwrap_err();
+    assert_eq!(refusal.cause.reason, Reason::Window);
+    assert_eq!(gate.try_acquire(0, at(10)), Err(refusal), "both say the same");
+    assert_eq!(gate.snapshot(at(10)).counters.refused, 2);
+    assert_eq!(gate.check(1, at(10)).unwrap_err().cause.reason, Reason::NoPartition);
+    gate.cancel(credit, at(10));
+    gate.check(0, at(10)).unwrap();
+    let held_back = GateState::Limited(refusal.cause);
+    assert_eq!(gate.state(at(10)), held_back, "it was held back by the window");
+}
+
+#[test]
 fn absurd_settings_are_refused_by_name() {
     let good = GateConfig::default();
     let backoff = |initial, max| Backoff { initial: ms(initial), max: ms(max) };

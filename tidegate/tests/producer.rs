@@ -273,6 +273,32 @@ async fn sends_that_are_dropped_leak_neither_credit_nor_room() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ready_waits_as_a_send_does_and_takes_nothing() {
+    let name = "producer-ready";
+    let broker = topic(name, 2);
+    let slow = Slow::start(broker, name, 2, 0, Duration::from_millis(100));
+    let gate = TopicGate::new(name).follow(name).fixed_window(10).floor_rate(0);
+    let producer = producer(broker, gate.when_shut(WhenShut::Wait { max: S }));
+    let record = ProducerRecord::to(name).with_key("k");
+    assert_eq!((producer.has_topic(name), producer.has_topic("other")), (true, false));
+    let other = producer.ready(&ProducerRecord::to("other")).await;
+    assert!(matches!(other, Err(NotSent::UnknownTopic { .. })), "{other:?}");
+    until("the partitions are known", || producer.partitions(name) == 2).await;
+    for _ in 0..100 {
+        producer.ready(&record).await.unwrap();
+    }
+    while producer.try_send(record.clone()).is_ok() {}
+    let since = Instant::now();
+    let shut = producer.ready(&record).await;
+    assert!(matches!(shut, Err(NotSent::Shut { .. })) && since.elapsed() >= S, "{shut:?}");
+    slow.rate.store(1_000, Ordering::Relaxed);
+    until("something is released", || producer.snapshot()[0].gate.outstanding == 0).await;
+    producer.ready(&record).await.unwrap();
+    producer.close(10 * S).await.unwrap();
+    assert_eq!(producer.ready(&record).await, Err(NotSent::Closed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn finished_ranges_release_what_is_behind_a_stuck_record() {
     let name = "producer-ranges";
     let broker = topic(name, 1);
