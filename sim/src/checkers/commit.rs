@@ -1,0 +1,192 @@
+//! Nothing unfinished lies below a committed offset or in a finished range of a commit, and no
+//! commit goes back.
+
+use super::{ByOffset, Checker, Violation, broken, entry};
+use crate::history::{Event, RecordAt, What};
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Cell {
+    epoch: i32,
+    written: bool,
+    finished: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Partition {
+    /// Records below it are finished or gone.
+    head: i64,
+    /// Records below it are gone.
+    start: i64,
+    committed: Option<i64>,
+    /// Each unclean election: where it cut, and the epoch that followed.
+    cuts: Vec<(i64, i32)>,
+    /// The last commit speaks of a log that was cut.
+    void: bool,
+}
+
+/// Every commit beyond an unfinished record, every range with one in it, and every commit below an
+/// earlier one, unless the log was reset between them.
+///
+/// A commit of a member that had read records which an unclean election cut off speaks of a log
+/// that is gone; whoever reads it finds that out by its epoch, and so does this checker.
+#[derive(Debug, Default)]
+pub struct Commit {
+    cells: ByOffset<Cell>,
+    partitions: Vec<Partition>,
+}
+
+impl Commit {
+    fn finish(&mut self, record: RecordAt) {
+        let cell = self.cells.at(record.partition, record.offset);
+        cell.finished |= cell.written && cell.epoch == record.epoch;
+    }
+
+    fn commit(
+        &mut self,
+        event: &Event,
+        partition: u32,
+        offset: i64,
+        epoch: i32,
+    ) -> Result<(), Violation> {
+        let member = event.member;
+        let state = entry(&mut self.partitions, partition);
+        state.void = state.cuts.iter().any(|(at, after)| *after > epoch && *at < offset);
+        if state.void {
+            return Ok(());
+        }
+        let cells = self.cells.partition(partition);
+        while let Some(cell) = cells.get(state.head as usize) {
+            if cell.written && !cell.finished && state.head >= state.start {
+                break;
+            }
+            state.head += 1;
+        }
+        let open = (state.head as usize) < cells.len();
+        if open && offset > state.head {
+            let head = state.head;
+            let text = format!(
+                "member {member} commits {partition}/{offset} while offset {head} is unfinished"
+            );
+            return Err(broken("commit", event, text));
+        }
+        if let Some(before) = state.committed.replace(offset)
+            && offset < before
+        {
+            let text =
+                format!("member {member} commits {partition}/{offset} after {before}: backwards");
+            return Err(broken("commit", event, text));
+        }
+        Ok(())
+    }
+}
+
+impl Checker for Commit {
+    fn see(&mut self, event: &Event) -> Result<(), Violation> {
+        match event.what {
+            What::Written { record, .. } => {
+                let cell = self.cells.at(record.partition, record.offset);
+                *cell = Cell { epoch: record.epoch, written: true, finished: false };
+                let state = entry(&mut self.partitions, record.partition);
+                state.head = state.head.min(record.offset);
+            }
+            What::Truncated { partition, offset, epoch } => {
+                for cell in self.cells.partition(partition).iter_mut().skip(offset as usize) {
+                    *cell = Cell::default();
+                }
+                let state = entry(&mut self.partitions, partition);
+                state.head = state.head.min(offset);
+                state.cuts.push((offset, epoch));
+            }
+            What::Expired { partition, offset } => {
+                entry(&mut self.partitions, partition).start = offset;
+            }
+            What::Reset { partition, offset } => {
+                entry(&mut self.partitions, partition).committed = Some(offset);
+            }
+            What::End { record, ending, .. } if ending.finishes() => self.finish(record),
+            What::GivenUp { record } | What::LetterAnswered { record } => self.finish(record),
+            What::Commit { partition, offset, epoch, .. } => {
+                return self.commit(event, partition, offset, epoch);
+            }
+            What::Range { partition, start, end } => {
+                let state = entry(&mut self.partitions, partition);
+                if state.void {
+                    return Ok(());
+                }
+                let from = start.max(state.start) as usize;
+                let cells = self.cells.partition(partition);
+                let last = cells.len().min(end as usize);
+                let named = cells.get(from..last).unwrap_or_default();
+                if let Some(index) = named.iter().position(|c| c.written && !c.finished) {
+                    let offset = from + index;
+                    let member = event.member;
+                    let text = format!(
+                        "member {member} names {partition}/{start} to {end} as finished, but {offset} is not"
+                    );
+                    return Err(broken("commit", event, text));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::history::Ending::*;
+
+    #[test]
+    fn a_commit_over_an_unfinished_record_is_named() {
+        let mut run = Run::new();
+        run.written(0, 5, 1).written(0, 6, 2).start(0, 5, 1).handled(0, 6, 1, Done);
+        run.commit(0, 5, &[(6, 7)]);
+        assert!(run.violations(Commit::default()).is_empty());
+        run.commit(0, 7, &[]);
+        let text = "member 0 commits 0/7 while offset 5 is unfinished";
+        assert_eq!(run.violations(Commit::default()), [text]);
+    }
+
+    #[test]
+    fn a_failed_record_holds_the_commit() {
+        let mut run = Run::new();
+        run.written(0, 0, 1).handled(0, 0, 1, Retry).commit(0, 1, &[]);
+        assert_eq!(run.violations(Commit::default()).len(), 1);
+    }
+
+    #[test]
+    fn a_range_with_an_unfinished_record_is_named() {
+        let mut run = Run::new();
+        run.written(0, 5, 1).written(0, 6, 2).written(0, 7, 2).handled(0, 6, 1, Done);
+        run.commit(0, 5, &[(6, 8)]);
+        let text = "member 0 names 0/6 to 8 as finished, but 7 is not";
+        assert_eq!(run.violations(Commit::default()), [text]);
+    }
+
+    #[test]
+    fn a_commit_that_goes_back_is_named_unless_the_log_was_reset() {
+        let mut run = Run::new();
+        run.written(0, 0, 1).written(0, 1, 1).handled(0, 0, 1, Done).handled(0, 1, 1, Done);
+        run.commit(0, 2, &[]).commit(0, 1, &[]);
+        assert_eq!(run.violations(Commit::default()).len(), 1);
+        run.push(What::Reset { partition: 0, offset: 0 }).commit(0, 0, &[]);
+        assert_eq!(run.violations(Commit::default()).len(), 1);
+    }
+
+    #[test]
+    fn a_finished_record_at_a_cut_offset_does_not_finish_the_new_one() {
+        let mut run = Run::new();
+        run.written(0, 0, 1).handled(0, 0, 1, Done);
+        run.push(What::Truncated { partition: 0, offset: 0, epoch: 1 });
+        let record = RecordAt { partition: 0, offset: 0, epoch: 1 };
+        run.push(What::Written { record, key: None, bytes: 1 });
+        run.commit(0, 1, &[]);
+        assert!(run.violations(Commit::default()).is_empty(), "it speaks of the old log");
+        let of_the_new_log =
+            What::Commit { partition: 0, offset: 1, epoch: 1, sent: 0, ranges: 0, partial: false };
+        run.push(of_the_new_log);
+        assert_eq!(run.violations(Commit::default()).len(), 1);
+    }
+}
