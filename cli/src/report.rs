@@ -1,9 +1,10 @@
 //! What happens during a run, on standard error.
 //!
-//! `line` is one message in text or JSON, `event` puts the library's events into it, `progress`
-//! is the line that is redrawn on a terminal, `log` takes what is traced. The [`Reporter`] is the
+//! `line` is one message in text or JSON, `event` puts the library's events into it, `burst` sums up
+//! failed attempts when there are many, `progress` is the line that is redrawn on a terminal, `log` takes what is traced. The [`Reporter`] is the
 //! only one that writes: a thread behind a bounded queue, so that a slow terminal holds up nothing.
 
+mod burst;
 mod event;
 mod line;
 mod log;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use tidegate::{Event, Level};
 
 use crate::settings::{Format, OutputArgs};
+use burst::Burst;
 pub(crate) use event::{CLOSED, EXPECTED};
 pub(crate) use line::Message;
 pub(crate) use progress::{Lag, Progress};
@@ -67,7 +69,8 @@ impl Reporter {
         };
         let sender = Sender { queue, dropped: Arc::clone(&dropped), least };
         log::install(output, &sender);
-        let screen = Screen { format: output.format(), dropped, progress: None, drawn: false };
+        let (format, burst) = (output.format(), Burst::default());
+        let screen = Screen { format, dropped, burst, progress: None, drawn: false };
         // Without a thread nothing is shown; there is nobody who could be told.
         let _ = std::thread::Builder::new()
             .name("tidegate-report".to_owned())
@@ -146,6 +149,7 @@ impl Sender {
 struct Screen {
     format: Format,
     dropped: Arc<AtomicU64>,
+    burst: Burst,
     progress: Option<Box<Progress>>,
     /// Whether the last line is a progress line that has to go before anything else is written.
     drawn: bool,
@@ -156,12 +160,14 @@ impl Screen {
         let mut redraw = Instant::now();
         let mut finished = None;
         loop {
-            let order = match self.progress {
-                Some(_) => orders.recv_timeout(redraw.saturating_duration_since(Instant::now())),
+            let redraws = self.progress.is_some().then_some(redraw);
+            let order = match redraws.into_iter().chain(self.burst.due()).min() {
+                Some(until) => orders.recv_timeout(until.saturating_duration_since(Instant::now())),
                 None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
+            self.sum_up(Some(Instant::now()));
             match order {
-                Ok(Order::Message(message)) => self.write(&message),
+                Ok(Order::Message(message)) => self.show(message),
                 Ok(Order::Flush(answer)) => {
                     let _ = answer.try_send(());
                 }
@@ -179,10 +185,29 @@ impl Screen {
                 self.draw();
             }
         }
+        self.sum_up(None);
         self.tell_dropped();
         self.clear();
         if let Some(answer) = finished {
             let _ = answer.try_send(());
+        }
+    }
+
+    /// Writes a message, or counts it as one of many.
+    fn show(&mut self, message: Message) {
+        let message = match self.format {
+            Format::Json => Some(message),
+            Format::Text { .. } => self.burst.take(message, Instant::now()),
+        };
+        if let Some(message) = message {
+            self.write(&message);
+        }
+    }
+
+    /// Tells what was left out in a second that is over, or until the end.
+    fn sum_up(&mut self, now: Option<Instant>) {
+        if let Some(summary) = self.burst.summary(now) {
+            self.write(&summary);
         }
     }
 

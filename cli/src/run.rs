@@ -200,6 +200,7 @@ fn message(summary: &Summary) -> Message {
         .with("done", summary.counters.done)
         .with("skipped", summary.counters.skipped)
         .with("given_up", summary.counters.given_up)
+        .with("dead_lettered", summary.counters.dead_lettered)
         .with("failed_attempts", summary.counters.failed)
         .with("timed_out", summary.counters.timed_out)
         .with("already_finished", summary.counters.already_finished)

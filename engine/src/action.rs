@@ -45,6 +45,9 @@ pub struct Dispatch<P> {
     pub attempt: u32,
     /// The caller's handle on the record.
     pub payload: P,
+    /// Only for those of [`poll_followers`](crate::Engine::poll_followers): the index of the
+    /// dispatch that must be done before this one is started.
+    pub after: Option<u32>,
 }
 
 /// What the engine knows of a partition when it is assigned.

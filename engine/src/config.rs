@@ -30,6 +30,9 @@ pub enum AfterLastAttempt {
     StopPartition,
     /// The record counts as finished: **it is lost** to the handler, and counted as given up.
     Skip,
+    /// The record goes to a dead-letter topic, and is finished when that has it. Needs a caller
+    /// that writes letters ([`Verdict::DeadLetter`](crate::Verdict::DeadLetter)).
+    DeadLetter,
 }
 
 /// Exponential backoff with equal jitter: attempt `n` waits between a half and the whole of
@@ -72,6 +75,11 @@ pub struct Config {
     pub max_attempts: u32,
     /// What happens after the last attempt.
     pub after_last_attempt: AfterLastAttempt,
+    /// How many more records may become dead letters than were done or skipped meanwhile: each
+    /// letter takes one credit, each success gives one back, up to this many. Without credit a
+    /// record is tried again, so that something the handler needs being down stops the consumer
+    /// instead of flushing a topic into its dead-letter topic. 1 to 1,000,000; 10 by default.
+    pub dead_letter_credit: u32,
     /// Delay between attempts, unless the handler names its own.
     pub backoff: Backoff,
     /// A handler that runs longer is cancelled, and that counts as a failed attempt. 1 ms to 24 h,
@@ -100,6 +108,7 @@ impl Default for Config {
             metadata_max_bytes: 4_096,
             max_attempts: 6,
             after_last_attempt: AfterLastAttempt::StopPartition,
+            dead_letter_credit: 10,
             backoff: Backoff::default(),
             handler_timeout: None,
             stuck_after: Duration::from_secs(60),
@@ -147,22 +156,29 @@ impl Config {
     /// # Errors
     /// The first limit that is outside of it, with its name and range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        number("max_in_flight", self.max_in_flight.into(), 1, 100_000)?;
-        number("max_queued", self.max_queued.into(), 1, 1_000_000)?;
-        number("max_bytes", self.max_bytes, 1_024, 1 << 40)?;
-        number("max_window", self.max_window, 1, 1 << 40)?;
+        ConfigError::number("max_in_flight", self.max_in_flight.into(), 1, 100_000)?;
+        ConfigError::number("max_queued", self.max_queued.into(), 1, 1_000_000)?;
+        ConfigError::number("max_bytes", self.max_bytes, 1_024, 1 << 40)?;
+        ConfigError::number("max_window", self.max_window, 1, 1 << 40)?;
         if self.metadata_max_bytes != 0 {
-            number("metadata_max_bytes", self.metadata_max_bytes.into(), 128, 65_536)?;
+            ConfigError::number("metadata_max_bytes", self.metadata_max_bytes.into(), 128, 65_536)?;
         }
-        number("max_attempts", self.max_attempts.into(), 1, 1_000_000)?;
+        ConfigError::number("max_attempts", self.max_attempts.into(), 1, 1_000_000)?;
+        let credit = self.dead_letter_credit.into();
+        ConfigError::number("dead_letter_credit", credit, 1, 1_000_000)?;
         let ms = Duration::from_millis;
-        duration("backoff.initial", self.backoff.initial, ms(1), DAY)?;
-        duration("backoff.max", self.backoff.max, self.backoff.initial, DAY)?;
+        ConfigError::duration("backoff.initial", self.backoff.initial, ms(1), DAY)?;
+        ConfigError::duration("backoff.max", self.backoff.max, self.backoff.initial, DAY)?;
         if let Some(timeout) = self.handler_timeout {
-            duration("handler_timeout", timeout, ms(1), DAY)?;
+            ConfigError::duration("handler_timeout", timeout, ms(1), DAY)?;
         }
-        duration("stuck_after", self.stuck_after, ms(1), DAY)?;
-        duration("commit_stall", self.commit_stall, ms(100), Duration::from_secs(3_600))
+        ConfigError::duration("stuck_after", self.stuck_after, ms(1), DAY)?;
+        ConfigError::duration(
+            "commit_stall",
+            self.commit_stall,
+            ms(100),
+            Duration::from_secs(3_600),
+        )
     }
 
     /// How many unfinished records one partition may hold: as many as are sure to fit in a
@@ -175,21 +191,31 @@ impl Config {
     }
 }
 
-fn number(name: &'static str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {
-    if (min..=max).contains(&value) {
-        return Ok(());
+impl ConfigError {
+    /// Checks that a number is within its range.
+    ///
+    /// # Errors
+    /// When it is not, with the name and the range.
+    pub fn number(name: &'static str, value: u64, min: u64, max: u64) -> Result<(), Self> {
+        if (min..=max).contains(&value) {
+            return Ok(());
+        }
+        Err(Self::OutOfRange { name, value, min, max })
     }
-    Err(ConfigError::OutOfRange { name, value, min, max })
-}
 
-fn duration(
-    name: &'static str,
-    value: Duration,
-    min: Duration,
-    max: Duration,
-) -> Result<(), ConfigError> {
-    if (min..=max).contains(&value) {
-        return Ok(());
+    /// Checks that a duration is within its range.
+    ///
+    /// # Errors
+    /// When it is not, with the name and the range.
+    pub fn duration(
+        name: &'static str,
+        value: Duration,
+        min: Duration,
+        max: Duration,
+    ) -> Result<(), Self> {
+        if (min..=max).contains(&value) {
+            return Ok(());
+        }
+        Err(Self::DurationOutOfRange { name, value, min, max })
     }
-    Err(ConfigError::DurationOutOfRange { name, value, min, max })
 }

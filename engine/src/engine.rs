@@ -3,8 +3,10 @@
 mod admission;
 mod assignment;
 mod commit;
+mod dead_letter;
 mod dispatch;
 mod outcome;
+mod runs;
 mod watch;
 
 use alloc::collections::VecDeque;
@@ -17,7 +19,7 @@ use crate::retry::{Jitter, RetryQueue};
 use crate::slab::{NIL, Slab, State};
 use crate::{
     Action, Config, ConfigError, Counters, Instant, Offset, PartitionId, PartitionSnapshot,
-    PartitionState, Snapshot,
+    PartitionState, Snapshot, Ticket,
 };
 
 /// Decides which records are admitted, which may run, in which order, and what may be committed.
@@ -80,6 +82,9 @@ pub struct Engine<P> {
     ready: u32,
     backing_off: u32,
     bytes: u64,
+    /// Dead letters being written, and how many more there may be.
+    writing: u32,
+    letter_credit: u32,
     /// A partition whose next record is too large for what is free: others wait until it fits.
     reserved: Option<Reservation>,
     retries: RetryQueue,
@@ -124,6 +129,8 @@ impl<P: Clone> Engine<P> {
             ready: 0,
             backing_off: 0,
             bytes: 0,
+            writing: 0,
+            letter_credit: config.dead_letter_credit,
             reserved: None,
             retries: RetryQueue::default(),
             jitter: Jitter::new(config.seed),
@@ -152,7 +159,7 @@ impl<P: Clone> Engine<P> {
         Ok(())
     }
 
-    /// Handlers running, those of revoked partitions included.
+    /// Handlers running, those of revoked partitions and followers included.
     pub fn in_flight(&self) -> u32 {
         self.in_flight
     }
@@ -180,6 +187,11 @@ impl<P: Clone> Engine<P> {
     /// The next thing to do or tell.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
+    }
+
+    /// The payload of a dispatched record whose attempt, or dead letter, is not over.
+    pub fn payload(&self, ticket: Ticket) -> Option<&P> {
+        self.slab.get(ticket)?.payload.as_ref()
     }
 
     /// The next offset to read of a partition, once known.
@@ -223,6 +235,8 @@ impl<P: Clone> Engine<P> {
             queued: self.queued,
             ready: self.ready,
             backing_off: self.backing_off,
+            writing: self.writing,
+            dead_letter_credit: self.letter_credit,
             bytes: self.bytes,
             busy_lanes: self.lanes.len(),
             commits_stalled: self.partitions.iter().flatten().any(|p| self.is_stalled(p, now)),
@@ -265,7 +279,7 @@ impl<P: Clone> Engine<P> {
         }
     }
 
-    /// Takes a handler out of the list of those that run.
+    /// Takes a handler out of the list of those that run, and frees its permit.
     fn end_running(&mut self, slot: u32) {
         let next = self.slab[slot].turn_next;
         for cursor in [&mut self.timeout_cursor, &mut self.stuck_cursor] {
@@ -277,12 +291,24 @@ impl<P: Clone> Engine<P> {
         self.in_flight -= 1;
     }
 
+    /// A permit is in use from now on.
+    fn begin_running(&mut self, slot: u32, now: Instant) {
+        self.running.push_back::<P, Turn>(&mut self.slab, slot);
+        for cursor in [&mut self.timeout_cursor, &mut self.stuck_cursor] {
+            if *cursor == NIL {
+                *cursor = slot;
+            }
+        }
+        self.slab.attempt_mut(slot).since = now;
+    }
+
     /// Gives a lane's turn to the record behind `slot`, or frees the lane.
-    fn release_lane(&mut self, slot: u32) {
+    fn release_lane(&mut self, slot: u32, now: Instant) {
         let entry = &mut self.slab[slot];
         let Some(lane) = entry.lane() else { return };
         match core::mem::replace(&mut entry.lane_next, NIL) {
             NIL => self.lanes.remove_if_last(lane, slot),
+            next if self.slab[next].state.follows() => self.begin_follower(next, now),
             next => self.make_ready(next),
         }
     }

@@ -36,6 +36,6 @@ pub use finished::{FinishedRanges, OffsetRange};
 pub use ids::{KeyHash, Offset, PartitionId, Ticket};
 pub use lanes::KeyHasher;
 pub use metadata::{Metadata, MetadataError};
-pub use outcome::{Outcome, Verdict};
+pub use outcome::{LetterOutcome, Outcome, Verdict};
 pub use snapshot::{Counters, PartitionSnapshot, PartitionState, Snapshot};
 pub use time::Instant;

@@ -23,9 +23,27 @@ pub enum Outcome {
     /// except that while other records succeed, every 10th such answer for one record counts as
     /// one failed attempt, so that one poison record cannot hold its key for ever.
     Overloaded {
-        /// When to try again; `None` uses the exponential backoff.
+        /// When to try again, but not before the backoff's first delay; `None` uses the
+        /// exponential backoff.
         retry_after: Option<Duration>,
     },
+    /// No attempt will ever succeed. The record goes to the dead-letter topic; where
+    /// [`AfterLastAttempt`](crate::AfterLastAttempt) is another policy, it is treated as if this
+    /// had been its last attempt.
+    DeadLetter,
+}
+
+/// What became of a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LetterOutcome {
+    /// The dead-letter topic has acknowledged it: the record is finished.
+    Written,
+    /// The dead-letter topic will never take it (it is too large, say): the partition stops.
+    Refused,
+    /// It was given up before an answer came, because the partition is given away. It may have
+    /// been written all the same; then it is written twice.
+    Abandoned,
 }
 
 /// What the engine did with an outcome.
@@ -58,6 +76,23 @@ pub enum Verdict {
         offset: Offset,
         /// How many attempts it had.
         attempts: u32,
+    },
+    /// Write the record to the dead-letter topic, and hand in what came of it by
+    /// [`handle_dead_letter`](crate::Engine::handle_dead_letter). Until then it keeps its permit
+    /// and its lane; the handler timeout does not apply.
+    DeadLetter {
+        /// The partition.
+        partition: PartitionId,
+        /// The record.
+        offset: Offset,
+        /// How many attempts it had.
+        attempts: u32,
+    },
+    /// It is to become a dead letter, but there is no
+    /// [credit](crate::Config::dead_letter_credit): it is tried again at `at`, at no charge.
+    Held {
+        /// When its turn comes again.
+        at: Instant,
     },
     /// The attempt failed while its partition drains or is stopped: it stays unfinished and
     /// will be delivered again, to whoever owns the partition next.

@@ -20,9 +20,15 @@ pub(crate) enum State {
     Ready,
     /// Its handler runs.
     InFlight,
-    /// Its handler still runs, but its partition is gone: the outcome frees permit and lane, and
+    /// Given out with the record before it in its lane, whose outcome has not come. Holds a permit.
+    Following,
+    /// Its handler has ended and its dead letter is being written. Holds permit and lane.
+    Writing,
+    /// Its handler still runs (or its letter is still written), but its partition is gone: the outcome frees permit and lane, and
     /// says nothing of the record.
     Orphaned,
+    /// As [`Following`](Self::Following), of a partition that is gone.
+    OrphanedFollowing,
     /// Until the next attempt.
     Backoff,
     /// Unfinished, and not to be processed by this member: only its offset still counts.
@@ -58,6 +64,8 @@ pub(crate) struct Attempt {
     pub(crate) successes_at_overload: u64,
     /// Attempts that failed.
     pub(crate) failed: u32,
+    /// How often it waited for the credit of a dead letter.
+    pub(crate) held: u32,
     /// Overload answers since the last attempt that counted.
     pub(crate) overloads: u32,
     pub(crate) turn_prev: u32,
@@ -68,9 +76,17 @@ impl Attempt {
         since: Instant::from_nanos(0),
         successes_at_overload: 0,
         failed: 0,
+        held: 0,
         overloads: 0,
         turn_prev: NIL,
     };
+}
+
+impl State {
+    /// Whether it was given out behind a record whose outcome has not come.
+    pub(crate) fn follows(self) -> bool {
+        matches!(self, Self::Following | Self::OrphanedFollowing)
+    }
 }
 
 impl<P> Entry<P> {
@@ -152,6 +168,12 @@ impl<P> Slab<P> {
         let entry = &mut self[slot];
         entry.generation = entry.generation.wrapping_add(1);
         Ticket { slot, generation: entry.generation }
+    }
+
+    /// Whether the next record of its lane was given out behind this one.
+    pub(crate) fn is_followed(&self, slot: u32) -> bool {
+        let next = self[slot].lane_next;
+        next != NIL && self[next].state.follows()
     }
 
     pub(crate) fn attempt(&self, slot: u32) -> &Attempt {

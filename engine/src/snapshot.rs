@@ -19,6 +19,10 @@ pub struct Counters {
     pub skipped: u64,
     /// Finished by giving up after the last attempt.
     pub given_up: u64,
+    /// Finished as dead letters that were acknowledged.
+    pub dead_lettered: u64,
+    /// How often a record had to wait because there was no credit for its dead letter.
+    pub held: u64,
     /// Attempts that failed, time-outs included.
     pub failed: u64,
     /// Attempts that were cancelled because they ran too long.
@@ -86,6 +90,10 @@ pub struct Snapshot {
     pub ready: u32,
     /// Of these, how many wait for a next attempt.
     pub backing_off: u32,
+    /// Dead letters being written; they are in flight.
+    pub writing: u32,
+    /// How many records may become dead letters before another one is done.
+    pub dead_letter_credit: u32,
     /// Bytes of the admitted records.
     pub bytes: u64,
     /// Busy keys (or partitions, when ordered by partition).

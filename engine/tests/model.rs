@@ -36,15 +36,28 @@ struct Assigned {
     stalled: bool,
 }
 
+/// A handler that runs, or one that was given out to run next.
+#[derive(Clone, Copy)]
+struct Running {
+    partition: usize,
+    offset: i64,
+    orphan: bool,
+    /// The one that must be done first.
+    after: Option<Ticket>,
+    /// The handler has ended and its dead letter is being written.
+    writing: bool,
+}
+
 struct Member {
     engine: Engine<i64>,
     assigned: BTreeMap<usize, Assigned>,
     /// Everything that this process finished.
     own: BTreeSet<(usize, i64)>,
-    running: HashMap<Ticket, (usize, i64, bool)>,
+    running: HashMap<Ticket, Running>,
     limit: u32,
     /// Tickets whose outcome was handed in.
     spent: Vec<Ticket>,
+    credit: u32,
 }
 
 struct World {
@@ -61,6 +74,16 @@ fn id(partition: usize) -> PartitionId {
     PartitionId(partition as u32)
 }
 
+impl Member {
+    /// One of those that run.
+    fn pick(&self, pick: usize) -> Option<Ticket> {
+        let started = self.running.iter().filter(|(_, r)| r.after.is_none());
+        let mut tickets: Vec<_> = started.map(|(t, r)| (r.partition, r.offset, *t)).collect();
+        tickets.sort_by_key(|(p, o, _)| (*p, *o));
+        tickets.get(pick % tickets.len().max(1)).map(|(.., ticket)| *ticket)
+    }
+}
+
 impl World {
     fn new(config: Config, logs: Vec<Vec<LogRecord>>) -> Self {
         let now = Instant::from_nanos(1);
@@ -71,6 +94,7 @@ impl World {
             running: HashMap::new(),
             limit: config.max_in_flight,
             spent: Vec::new(),
+            credit: config.dead_letter_credit,
         };
         Self {
             members: (0..2).map(member).collect(),
@@ -183,9 +207,9 @@ impl World {
         for (p, assigned) in &m.assigned {
             held.extend(assigned.held.iter().map(|o| (*p, *o)));
         }
-        let orphans = m.running.values().filter(|(.., orphan)| *orphan);
+        let orphans = m.running.values().filter(|r| r.orphan);
         let bytes: u64 = held.iter().map(|(p, o)| size(*p, *o)).sum::<u64>()
-            + orphans.clone().map(|(p, o, _)| size(*p, *o)).sum::<u64>();
+            + orphans.clone().map(|r| size(r.partition, r.offset)).sum::<u64>();
         let records = held.len() + orphans.count();
         assert!(bytes <= self.config.max_bytes || records == 1, "{bytes} bytes, {records} records");
         let snapshot = m.engine.snapshot(self.now);
@@ -210,10 +234,17 @@ impl World {
         }
     }
 
-    fn dispatch(&mut self, member: usize, max: usize) {
+    fn dispatch(&mut self, member: usize, max: usize, with_followers: bool) {
         let mut out = Vec::new();
         self.members[member].engine.poll_dispatch(&mut out, max, self.now);
+        if with_followers {
+            let heads = out.len();
+            let followers = self.members[member].engine.poll_followers(&mut out, max);
+            assert!(followers <= max && heads + followers == out.len());
+        }
+        let tickets: Vec<_> = out.iter().map(|dispatch| dispatch.ticket).collect();
         for dispatch in out {
+            let after = dispatch.after.map(|index| tickets[index as usize]);
             let (p, offset) = (dispatch.partition.index(), dispatch.offset.0);
             self.started += 1;
             let m = &self.members[member];
@@ -223,27 +254,66 @@ impl World {
             assert!(!assigned.stalled, "a start while no commit succeeds");
             assert!(assigned.held.contains(&offset), "{p}/{offset} is not held");
             assert!(!assigned.finished.contains(&offset), "{p}/{offset} was finished");
-            for (q, other, _) in m.running.values() {
-                let clash = *q == p && self.same_lane(p, *other, offset);
-                assert!(!clash, "{p}: {other} and {offset} of one lane run at once");
+            // What goes out behind another one is in line with all that must be done first.
+            let mut line = BTreeSet::new();
+            let mut next = after;
+            while let Some(ticket) = next {
+                let before = m.running[&ticket];
+                assert!(before.partition == p && self.same_lane(p, before.offset, offset));
+                line.insert(before.offset);
+                next = before.after;
+            }
+            for other in m.running.values().filter(|r| r.partition == p) {
+                let clash = self.same_lane(p, other.offset, offset);
+                let waits = !other.orphan && line.contains(&other.offset);
+                assert!(!clash || waits, "{p}: {} and {offset} run at once", other.offset);
             }
             for earlier in self.logs[p].iter().take_while(|r| r.offset < offset) {
                 let waits = self.same_lane(p, earlier.offset, offset);
                 let ready = assigned.finished.contains(&earlier.offset);
+                let ready = ready || line.contains(&earlier.offset);
                 assert!(!waits || ready, "{p}/{offset} started before {}", earlier.offset);
             }
-            self.members[member].running.insert(dispatch.ticket, (p, offset, false));
+            let running = Running { partition: p, offset, orphan: false, after, writing: false };
+            self.members[member].running.insert(dispatch.ticket, running);
         }
         self.check_budgets(member);
     }
 
     fn outcome(&mut self, member: usize, pick: usize, outcome: Outcome) {
         let m = &mut self.members[member];
-        let mut tickets: Vec<_> = m.running.iter().map(|(t, r)| (r.0, r.1, *t)).collect();
-        tickets.sort_by_key(|(p, o, _)| (*p, *o));
-        let Some(&(p, offset, ticket)) = tickets.get(pick % tickets.len().max(1)) else { return };
-        let (.., orphan) = m.running.remove(&ticket).unwrap();
-        let verdict = m.engine.handle_outcome(ticket, outcome, self.now);
+        let Some(ticket) = m.pick(pick) else { return };
+        if outcome == Outcome::Done {
+            let followers = m.running.values_mut().filter(|r| r.after == Some(ticket));
+            followers.for_each(|r| r.after = None);
+        } else {
+            self.unstarted(member, ticket);
+        }
+        let m = &mut self.members[member];
+        let run = m.running.remove(&ticket).unwrap();
+        let Running { partition: p, offset, orphan, .. } = run;
+        let verdict = if run.writing {
+            let letter = match outcome {
+                Outcome::Done | Outcome::Skip => LetterOutcome::Written,
+                Outcome::DeadLetter => LetterOutcome::Refused,
+                _ => LetterOutcome::Abandoned,
+            };
+            if !orphan && letter != LetterOutcome::Written {
+                m.credit = (m.credit + 1).min(self.config.dead_letter_credit);
+            }
+            m.engine.handle_dead_letter(ticket, letter, self.now)
+        } else {
+            if !orphan && matches!(outcome, Outcome::Done | Outcome::Skip) {
+                m.credit = (m.credit + 1).min(self.config.dead_letter_credit);
+            }
+            m.engine.handle_outcome(ticket, outcome, self.now)
+        };
+        if let Verdict::DeadLetter { .. } = verdict {
+            assert!(!run.writing && m.credit > 0, "a letter without credit");
+            m.credit -= 1;
+            m.running.insert(ticket, Running { writing: true, ..run });
+            return self.check_budgets(member);
+        }
         m.spent.push(ticket);
         let old = m.spent[pick % m.spent.len()];
         let again = m.engine.handle_outcome(old, Outcome::Done, self.now);
@@ -261,7 +331,10 @@ impl World {
                 m.own.insert((p, offset));
                 self.done.insert((p, offset));
             }
-            Verdict::Again { .. } => assert!(!assigned.draining && !assigned.stopped),
+            Verdict::Held { .. } if !run.writing => assert_eq!(m.credit, 0, "held with credit"),
+            Verdict::Again { .. } | Verdict::Held { .. } => {
+                assert!(!assigned.draining && !assigned.stopped)
+            }
             Verdict::Stopped { .. } => {
                 assigned.stopped = true;
                 self.keep_running_only(member, p);
@@ -274,11 +347,32 @@ impl World {
         self.check_budgets(member);
     }
 
+    /// What was given out behind a handler that runs is given back.
+    fn unstarted(&mut self, member: usize, ticket: Ticket) {
+        let m = &mut self.members[member];
+        m.engine.handle_unstarted(ticket);
+        let mut before = ticket;
+        while let Some((&next, &run)) = m.running.iter().find(|(_, r)| r.after == Some(before)) {
+            m.running.remove(&next);
+            m.spent.push(next);
+            before = next;
+            let assigned = m.assigned.get_mut(&run.partition).filter(|_| !run.orphan);
+            if let Some(assigned) = assigned.filter(|a| a.draining || a.stopped) {
+                assigned.held.remove(&run.offset);
+            }
+        }
+        self.check_budgets(member);
+    }
+
     /// What is queued was dropped.
     fn keep_running_only(&mut self, member: usize, partition: usize) {
         let m = &mut self.members[member];
-        let running: BTreeSet<i64> =
-            m.running.values().filter(|(p, _, o)| *p == partition && !o).map(|r| r.1).collect();
+        let running: BTreeSet<i64> = m
+            .running
+            .values()
+            .filter(|r| r.partition == partition && !r.orphan)
+            .map(|r| r.offset)
+            .collect();
         m.assigned.get_mut(&partition).unwrap().held.retain(|o| running.contains(o));
     }
 
@@ -330,7 +424,7 @@ impl World {
             return;
         }
         m.engine.handle_lost(id(partition), self.now);
-        m.running.values_mut().filter(|r| r.0 == partition).for_each(|r| r.2 = true);
+        m.running.values_mut().filter(|r| r.partition == partition).for_each(|r| r.orphan = true);
         self.check_budgets(member);
     }
 
@@ -340,9 +434,10 @@ impl World {
         match op % 24 {
             0 | 1 => self.assign(member, p),
             2..=6 => self.read(member, p, 1 + usize::from(b) % 16),
-            7..=11 => self.dispatch(member, 1 + usize::from(b) % 8),
+            7..=11 => self.dispatch(member, 1 + usize::from(b) % 8, a & 8 > 0),
             12..=15 => self.outcome(member, b.into(), Outcome::Done),
             16 => self.outcome(member, b.into(), Outcome::Retry { after: None }),
+            17 if b % 2 == 0 => self.outcome(member, b.into(), Outcome::DeadLetter),
             17 => self.outcome(member, b.into(), Outcome::Overloaded { retry_after: None }),
             18 => self.commit(member, b % 4 > 0),
             19 if b % 2 == 0 => self.begin_revoke(member, p),
@@ -356,12 +451,20 @@ impl World {
                 self.members[member].engine.set_max_in_flight(limit).unwrap();
                 self.members[member].limit = limit;
             }
+            23 if b % 2 == 0 => {
+                let mut all: Vec<_> = self.members[member].running.iter().collect();
+                all.sort_by_key(|(_, r)| (r.partition, r.offset, r.orphan));
+                if let Some(&(&ticket, _)) = all.get(usize::from(b) % all.len().max(1)) {
+                    self.unstarted(member, ticket);
+                }
+            }
             _ => self.outcome(member, b.into(), Outcome::Skip),
         }
         while let Some(action) = self.members[member].engine.poll_action() {
             if let Action::Drained { partition } = action {
                 let m = &self.members[member];
-                let busy = m.running.values().any(|r| r.0 == partition.index() && !r.2);
+                let busy =
+                    m.running.values().any(|r| r.partition == partition.index() && !r.orphan);
                 assert!(!busy, "{partition:?} is not drained");
             }
         }
@@ -396,7 +499,7 @@ impl World {
                 for partition in 0..PARTITIONS {
                     self.read(member, partition, 100);
                 }
-                self.dispatch(member, 100);
+                self.dispatch(member, 100, self.started.is_multiple_of(2));
                 self.outcome(member, 0, Outcome::Done);
                 self.commit(member, true);
             }
@@ -435,7 +538,11 @@ fn configs() -> impl Strategy<Value = Config> {
         1 => Just(Ordering::Partition),
         1 => Just(Ordering::None)
     ];
-    let last = prop_oneof![Just(AfterLastAttempt::StopPartition), Just(AfterLastAttempt::Skip)];
+    let last = prop_oneof![
+        Just(AfterLastAttempt::StopPartition),
+        Just(AfterLastAttempt::Skip),
+        Just(AfterLastAttempt::DeadLetter)
+    ];
     (ordering, last, 1u32..8, 1u32..20, 1024u64..4096, 1u64..40, 1u32..4).prop_map(
         |(ordering, after_last_attempt, flight, queued, max_bytes, max_window, max_attempts)| {
             Config {
@@ -446,6 +553,7 @@ fn configs() -> impl Strategy<Value = Config> {
                 max_bytes,
                 max_window,
                 max_attempts,
+                dead_letter_credit: 1 + queued % 3,
                 commit_stall: Duration::from_millis(300),
                 ..Config::default()
             }

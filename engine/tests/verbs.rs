@@ -144,9 +144,11 @@ fn the_watchdog_names_the_record_and_the_partition() {
 
 #[test]
 fn every_tenth_overload_of_one_record_counts_while_others_succeed() {
-    let config = Config { max_attempts: 2, max_in_flight: 10, ..Config::default() };
+    let ms = Duration::from_millis;
+    let backoff = Backoff { initial: ms(1), max: ms(1) };
+    let config = Config { max_attempts: 2, max_in_flight: 10, backoff, ..Config::default() };
     let mut engine = engine(config);
-    let retry_after = Some(Duration::from_millis(1));
+    let retry_after = Some(Duration::ZERO);
     let mut now = 0;
     let mut overload = |engine: &mut Engine<i64>, succeed: bool, times: usize| {
         let mut last = Verdict::Unfinished;
@@ -392,4 +394,219 @@ fn absurd_limits_are_refused_by_name() {
     refused(Config { handler_timeout: zero, ..Config::default() }, "handler_timeout");
     let backoff = Backoff { initial: Duration::from_secs(9), max: Duration::from_secs(1) };
     refused(Config { backoff, ..Config::default() }, "backoff.max");
+}
+
+fn followers(engine: &mut Engine<i64>, out: &mut Vec<Dispatch<i64>>, max: usize) -> usize {
+    engine.poll_followers(out, max)
+}
+
+#[test]
+fn a_run_goes_out_together_and_is_done_in_order() {
+    let mut engine = engine(Config::default());
+    admit(&mut engine, P, 0, &[1, 1, 2, 1, 2], at(0));
+    let mut out = dispatch(&mut engine, at(0));
+    assert_eq!(followers(&mut engine, &mut out, 10), 3);
+    assert_eq!(offsets(&out), [0, 2, 1, 3, 4]);
+    assert_eq!(
+        out.iter().map(|d| d.after).collect::<Vec<_>>(),
+        [None, None, Some(0), Some(2), Some(1)]
+    );
+    assert_eq!(engine.in_flight(), 5);
+    let verdict = engine.handle_outcome(out[2].ticket, Outcome::Done, at(1));
+    assert_eq!(verdict, Verdict::Stale, "not before the one it follows");
+    for index in [0, 2, 1, 3, 4] {
+        let verdict = engine.handle_outcome(out[index].ticket, Outcome::Done, at(1));
+        assert_eq!(verdict, Verdict::Finished);
+    }
+    assert_eq!((engine.admitted(), commit(&mut engine)[0].offset), (0, Offset(5)));
+    assert_eq!(engine.snapshot(at(1)).busy_lanes, 0);
+}
+
+#[test]
+fn followers_take_only_the_permits_that_nobody_else_needs() {
+    let mut engine = engine(Config { max_in_flight: 3, ..Config::default() });
+    admit(&mut engine, P, 0, &[1, 1, 1, 1, 2], at(0));
+    let mut out = Vec::new();
+    engine.poll_dispatch(&mut out, 1, at(0));
+    assert_eq!(followers(&mut engine, &mut out, 10), 0, "another record is ready");
+    engine.poll_dispatch(&mut out, 1, at(0));
+    assert_eq!(followers(&mut engine, &mut out, 10), 1);
+    assert_eq!((engine.in_flight(), offsets(&out)), (3, vec![0, 4, 1]));
+}
+
+#[test]
+fn what_was_not_started_waits_for_its_turn_again() {
+    let mut engine = engine(Config::default());
+    admit(&mut engine, P, 0, &[1, 1, 1], at(0));
+    let mut out = dispatch(&mut engine, at(0));
+    followers(&mut engine, &mut out, 10);
+    engine.handle_unstarted(out[0].ticket);
+    assert_eq!(engine.in_flight(), 1);
+    let after = Some(Duration::from_millis(10));
+    engine.handle_outcome(out[0].ticket, Outcome::Retry { after }, at(1));
+    for late in &out {
+        assert_eq!(engine.handle_outcome(late.ticket, Outcome::Done, at(1)), Verdict::Stale);
+    }
+    engine.handle_timeout(at(20));
+    for expected in 0..3 {
+        let out = dispatch(&mut engine, at(20));
+        assert_eq!(offsets(&out), [expected]);
+        engine.handle_outcome(out[0].ticket, Outcome::Done, at(20));
+    }
+}
+
+#[test]
+fn a_revoked_run_is_waited_for_and_the_rest_of_it_dropped() {
+    let mut engine = engine(Config::default());
+    admit(&mut engine, P, 0, &[1, 1, 1, 1], at(0));
+    let mut out = dispatch(&mut engine, at(0));
+    followers(&mut engine, &mut out, 2);
+    engine.handle_revoking(P, at(1));
+    engine.handle_outcome(out[0].ticket, Outcome::Done, at(1));
+    assert!(actions(&mut engine).is_empty(), "two may have been started");
+    engine.handle_unstarted(out[1].ticket);
+    engine.handle_outcome(out[1].ticket, Outcome::Done, at(1));
+    assert_eq!(actions(&mut engine), [Action::Drained { partition: P }]);
+    assert_eq!(commit(&mut engine)[0].offset, Offset(2));
+    assert_eq!((engine.admitted(), engine.snapshot(at(1)).bytes), (0, 0));
+}
+
+#[test]
+fn a_run_that_outlives_its_assignment_keeps_permits_and_key_until_it_ends() {
+    for started in [true, false] {
+        let mut engine = engine(Config::default());
+        admit(&mut engine, P, 0, &[1, 1, 1], at(0));
+        let mut out = dispatch(&mut engine, at(0));
+        followers(&mut engine, &mut out, 1);
+        engine.handle_lost(P, at(1));
+        assert_eq!(engine.in_flight(), 2);
+        assign(&mut engine, P);
+        admit(&mut engine, P, 0, &[1, 2], at(1));
+        assert_eq!(offsets(&dispatch(&mut engine, at(1))), [1], "key 1 is still busy");
+        if started {
+            engine.handle_outcome(out[0].ticket, Outcome::Done, at(2));
+            assert!(dispatch(&mut engine, at(2)).is_empty(), "its follower may run");
+            engine.handle_outcome(out[1].ticket, Outcome::Done, at(2));
+        } else {
+            engine.handle_unstarted(out[0].ticket);
+            assert_eq!(engine.in_flight(), 2);
+            engine.handle_outcome(out[0].ticket, Outcome::Done, at(2));
+        }
+        assert_eq!(offsets(&dispatch(&mut engine, at(2))), [0]);
+        assert_eq!((engine.in_flight(), engine.snapshot(at(2)).bytes), (2, 20));
+    }
+}
+
+#[test]
+fn a_follower_has_its_whole_timeout_from_its_own_start() {
+    let timeout = Some(Duration::from_secs(10));
+    let mut engine = engine(Config { handler_timeout: timeout, ..Config::default() });
+    admit(&mut engine, P, 0, &[1, 1], at(0));
+    let mut out = dispatch(&mut engine, at(0));
+    followers(&mut engine, &mut out, 1);
+    engine.handle_outcome(out[0].ticket, Outcome::Done, at(9_000));
+    engine.handle_timeout(at(11_000));
+    assert!(actions(&mut engine).is_empty());
+    engine.handle_timeout(at(19_000));
+    let reason = CancelReason::Timeout;
+    assert_eq!(actions(&mut engine), [Action::Cancel { ticket: out[1].ticket, reason }]);
+}
+
+fn with_letters(credit: u32) -> Config {
+    let after_last_attempt = AfterLastAttempt::DeadLetter;
+    Config { after_last_attempt, dead_letter_credit: credit, max_attempts: 1, ..Config::default() }
+}
+
+#[test]
+fn a_dead_letter_holds_its_key_and_its_permit_until_it_is_acknowledged() {
+    for outcome in [Outcome::DeadLetter, Outcome::Retry { after: None }] {
+        let mut engine = engine(with_letters(10));
+        admit(&mut engine, P, 0, &[1, 1], at(0));
+        let ticket = dispatch(&mut engine, at(0))[0].ticket;
+        let verdict = engine.handle_outcome(ticket, outcome, at(1));
+        assert_eq!(verdict, Verdict::DeadLetter { partition: P, offset: Offset(0), attempts: 1 });
+        assert!(dispatch(&mut engine, at(1)).is_empty(), "its key waits");
+        assert_eq!((engine.in_flight(), engine.snapshot(at(1)).writing), (1, 1));
+        assert_eq!(engine.handle_outcome(ticket, Outcome::Done, at(1)), Verdict::Stale);
+        assert_eq!(engine.snapshot(at(1)).partitions[0].commit_point, Some(Offset(0)));
+        let verdict = engine.handle_dead_letter(ticket, LetterOutcome::Written, at(2));
+        assert_eq!(verdict, Verdict::Finished);
+        assert_eq!(commit(&mut engine)[0].offset, Offset(1));
+        assert_eq!(offsets(&dispatch(&mut engine, at(2))), [1]);
+        let counters = engine.snapshot(at(2)).counters;
+        assert_eq!((counters.dead_lettered, counters.done), (1, 0));
+    }
+}
+
+#[test]
+fn dead_letters_are_paid_from_successes() {
+    let mut engine = engine(with_letters(2));
+    admit(&mut engine, P, 0, &[1, 2, 3, 4], at(0));
+    let out = dispatch(&mut engine, at(0));
+    for letter in &out[..2] {
+        engine.handle_outcome(letter.ticket, Outcome::DeadLetter, at(1));
+        engine.handle_dead_letter(letter.ticket, LetterOutcome::Written, at(1));
+    }
+    let verdict = engine.handle_outcome(out[2].ticket, Outcome::DeadLetter, at(1));
+    let Verdict::Held { at: again } = verdict else { panic!("{verdict:?}") };
+    engine.handle_timeout(again);
+    let held = dispatch(&mut engine, again);
+    assert_eq!((held[0].offset, held[0].attempt), (Offset(2), 1), "at no charge");
+    engine.handle_outcome(out[3].ticket, Outcome::Done, again);
+    let verdict = engine.handle_outcome(held[0].ticket, Outcome::DeadLetter, again);
+    assert!(matches!(verdict, Verdict::DeadLetter { .. }), "{verdict:?}");
+}
+
+#[test]
+fn a_refused_letter_stops_the_partition_and_an_abandoned_one_is_tried_again() {
+    let mut engine = engine(with_letters(10));
+    admit(&mut engine, P, 0, &[1, 1], at(0));
+    let first = dispatch(&mut engine, at(0))[0].ticket;
+    engine.handle_outcome(first, Outcome::DeadLetter, at(1));
+    let verdict = engine.handle_dead_letter(first, LetterOutcome::Abandoned, at(1));
+    assert!(matches!(verdict, Verdict::Held { .. }), "{verdict:?}");
+    engine.handle_timeout(at(200));
+    let again = dispatch(&mut engine, at(200))[0].ticket;
+    engine.handle_outcome(again, Outcome::DeadLetter, at(200));
+    let verdict = engine.handle_dead_letter(again, LetterOutcome::Refused, at(201));
+    assert_eq!(verdict, Verdict::Stopped { partition: P, offset: Offset(0), attempts: 1 });
+    assert!(dispatch(&mut engine, at(201)).is_empty());
+    assert_eq!(engine.snapshot(at(201)).dead_letter_credit, 10);
+}
+
+#[test]
+fn a_revoke_waits_for_letters_and_cancels_them_at_its_deadline() {
+    let mut engine = engine(with_letters(10));
+    admit(&mut engine, P, 0, &[1], at(0));
+    let ticket = dispatch(&mut engine, at(0))[0].ticket;
+    engine.handle_outcome(ticket, Outcome::DeadLetter, at(1));
+    engine.handle_revoking(P, at(2));
+    assert!(actions(&mut engine).is_empty(), "a letter is in flight");
+    engine.cancel_partition(P, at(3));
+    let reason = CancelReason::Revoked;
+    assert_eq!(actions(&mut engine), [Action::Cancel { ticket, reason }]);
+    let verdict = engine.handle_dead_letter(ticket, LetterOutcome::Abandoned, at(4));
+    assert_eq!(verdict, Verdict::Unfinished);
+    assert_eq!(actions(&mut engine), [Action::Drained { partition: P }]);
+    assert!(commit(&mut engine).iter().all(|point| point.offset == Offset(0)));
+}
+
+#[test]
+fn without_a_dead_letter_topic_an_unprocessable_record_is_treated_as_after_its_last_attempt() {
+    let mut engine = engine(Config::default());
+    admit(&mut engine, P, 0, &[1], at(0));
+    let ticket = dispatch(&mut engine, at(0))[0].ticket;
+    let verdict = engine.handle_outcome(ticket, Outcome::DeadLetter, at(1));
+    assert_eq!(verdict, Verdict::Stopped { partition: P, offset: Offset(0), attempts: 1 });
+}
+
+#[test]
+fn an_overload_answer_that_wants_another_attempt_at_once_waits_for_the_first_backoff() {
+    let mut engine = engine(Config::default());
+    admit(&mut engine, P, 0, &[1], at(0));
+    let ticket = dispatch(&mut engine, at(0))[0].ticket;
+    let retry_after = Some(Duration::ZERO);
+    let verdict = engine.handle_outcome(ticket, Outcome::Overloaded { retry_after }, at(1));
+    let backoff = Config::default().backoff.initial;
+    assert_eq!(verdict, Verdict::Again { at: at(1) + backoff, attempt: 1 });
 }

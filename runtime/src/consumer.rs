@@ -11,6 +11,7 @@ use crate::monitor::Monitor;
 use crate::run::Run;
 use crate::settings::Settings;
 use crate::shared::Shared;
+use crate::sink::Sink;
 use crate::source::Source;
 
 /// Consumes a [`Source`]: reads what fits, runs a [`Handler`] for each record in order and within
@@ -40,6 +41,7 @@ pub struct Consumer<S> {
     pub(crate) settings: Settings,
     pub(crate) events: Events,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) sink: Option<Arc<dyn Sink>>,
 }
 
 impl<S: Source> Consumer<S> {
@@ -50,7 +52,7 @@ impl<S: Source> Consumer<S> {
     pub fn new(source: S, settings: Settings) -> Result<Self, ConfigError> {
         settings.validate()?;
         let shared = Shared::new(settings.engine.clone())?;
-        Ok(Self { source, settings, events: Events::default(), shared })
+        Ok(Self { source, settings, events: Events::default(), shared, sink: None })
     }
 
     /// Tells events to `listener` and no longer to `tracing` (the default: target `tidegate`, at
@@ -61,6 +63,15 @@ impl<S: Source> Consumer<S> {
     #[must_use]
     pub fn on_event(mut self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.events = Events::to(listener);
+        self
+    }
+
+    /// Where dead letters go, if [`AfterLastAttempt::DeadLetter`] is chosen.
+    ///
+    /// [`AfterLastAttempt::DeadLetter`]: tidegate_engine::AfterLastAttempt::DeadLetter
+    #[must_use]
+    pub fn dead_letters(mut self, sink: impl Sink) -> Self {
+        self.sink = Some(Arc::new(sink));
         self
     }
 

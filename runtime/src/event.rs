@@ -55,8 +55,9 @@ pub enum Event {
     MetadataIgnored {
         /// The partition.
         partition: TopicPartition,
-        /// Why.
-        error: MetadataError,
+        /// Why; `None` if the topic's id is unknown now, or was when the commit was made, so that
+        /// nobody can tell whether the commit speaks of this topic or an earlier one of its name.
+        error: Option<MetadataError>,
     },
     /// The group takes a partition away; what is in flight is finished first.
     Revoking {
@@ -101,6 +102,22 @@ pub enum Event {
         offset: Offset,
         /// Why.
         error: SourceError,
+    },
+    /// No commit of a partition has succeeded for longer than the stall time: nothing more of it
+    /// is read or started until one does. Told once; over with
+    /// [`CommitsResumed`](Self::CommitsResumed), or when the partition is lost or released.
+    CommitsStalled {
+        /// The partition.
+        partition: TopicPartition,
+        /// For how long a commit has been tried.
+        since: Duration,
+    },
+    /// A commit of a partition whose commits stalled has succeeded; it goes on.
+    CommitsResumed {
+        /// The partition.
+        partition: TopicPartition,
+        /// How long it took.
+        after: Duration,
     },
     /// An attempt failed and the record will be tried again.
     AttemptFailed {
@@ -162,6 +179,39 @@ pub enum Event {
         /// Why the last one failed.
         reason: String,
     },
+    /// A record is in the dead-letter topic, and finished.
+    DeadLettered {
+        /// The record's partition.
+        partition: TopicPartition,
+        /// The record.
+        offset: Offset,
+        /// How many attempts it had.
+        attempts: u32,
+        /// Why the last one failed.
+        reason: String,
+    },
+    /// A dead letter could not be written; it is tried again, and its record waits. Told once,
+    /// until one was written.
+    DeadLettersFail {
+        /// The record's partition.
+        partition: TopicPartition,
+        /// The record.
+        offset: Offset,
+        /// Why.
+        error: String,
+    },
+    /// A record is to become a dead letter, but too many have without a success in between: it is
+    /// tried again. Told once, until the next letter is written.
+    DeadLetterHeld {
+        /// The record's partition.
+        partition: TopicPartition,
+        /// The record.
+        offset: Offset,
+        /// Why it failed.
+        reason: String,
+        /// When the next attempt begins.
+        next: Duration,
+    },
     /// A handler has been running for very long.
     Stuck {
         /// The record's partition.
@@ -209,6 +259,37 @@ pub enum Event {
 }
 
 impl Event {
+    /// Its kind as a short name that stays the same over versions: for logs, metrics and JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Assigned { .. } => "assigned",
+            Self::MetadataIgnored { .. } => "metadata-ignored",
+            Self::Revoking { .. } => "revoking",
+            Self::DrainDeadline { .. } => "drain-deadline",
+            Self::Released { .. } => "released",
+            Self::Lost { .. } => "lost",
+            Self::Committed { .. } => "committed",
+            Self::CommitFailed { .. } => "commit-failed",
+            Self::CommitsStalled { .. } => "commits-stalled",
+            Self::CommitsResumed { .. } => "commits-resumed",
+            Self::AttemptFailed { .. } => "attempt-failed",
+            Self::Overloaded { .. } => "overloaded",
+            Self::Unfinished { .. } => "unfinished",
+            Self::PartitionStopped { .. } => "partition-stopped",
+            Self::GivenUp { .. } => "given-up",
+            Self::DeadLettered { .. } => "dead-lettered",
+            Self::DeadLettersFail { .. } => "dead-letters-fail",
+            Self::DeadLetterHeld { .. } => "dead-letter-held",
+            Self::Stuck { .. } => "stuck",
+            Self::NoProgress { .. } => "no-progress",
+            Self::PartitionFailed { .. } => "partition-failed",
+            Self::Trouble(_) => "trouble",
+            Self::Recovered(_) => "recovered",
+            Self::Failed(_) => "source-failed",
+            Self::Draining { .. } => "draining",
+        }
+    }
+
     /// How much it matters.
     pub fn level(&self) -> Level {
         match self {
@@ -218,14 +299,19 @@ impl Event {
             | Self::Released { uncommitted: 0, .. }
             | Self::Unfinished { .. }
             | Self::Recovered(_)
+            | Self::CommitsResumed { .. }
             | Self::Draining { .. } => Level::Info,
             Self::MetadataIgnored { .. }
             | Self::DrainDeadline { .. }
             | Self::Released { .. }
             | Self::Lost { .. }
             | Self::CommitFailed { .. }
+            | Self::CommitsStalled { .. }
             | Self::AttemptFailed { .. }
             | Self::Overloaded { .. }
+            | Self::DeadLettered { .. }
+            | Self::DeadLettersFail { .. }
+            | Self::DeadLetterHeld { .. }
             | Self::Stuck { .. }
             | Self::NoProgress { .. }
             | Self::Trouble(_) => Level::Warning,
@@ -247,11 +333,17 @@ impl fmt::Display for Event {
                 }
                 f.write_str(if *finished_ahead { " (some above it is finished too)" } else { "" })
             }
-            Self::MetadataIgnored { partition, error } => write!(
-                f,
-                "{partition}: the commit's metadata is ignored ({error}); records that were \
-                 finished out of order are processed again"
-            ),
+            Self::MetadataIgnored { partition, error } => {
+                write!(f, "{partition}: the commit's metadata is ignored (")?;
+                match error {
+                    Some(error) => error.fmt(f)?,
+                    None => f.write_str(
+                        "the topic's id is not known, now or when it was committed; the broker \
+                         tells it to those who may describe the topic",
+                    )?,
+                }
+                f.write_str("); records that were finished out of order are processed again")
+            }
             Self::Revoking { partition, in_flight } => {
                 write!(f, "{partition} is being revoked, {in_flight} in flight are finished first")
             }
@@ -275,6 +367,14 @@ impl fmt::Display for Event {
             Self::CommitFailed { partition, offset, error } => {
                 write!(f, "{partition}: commit of {offset} failed and is tried again: {error}")
             }
+            Self::CommitsStalled { partition, since } => write!(
+                f,
+                "{partition}: no commit has succeeded for {since:.1?}; nothing more of it is read \
+                 or started until one does"
+            ),
+            Self::CommitsResumed { partition, after } => {
+                write!(f, "{partition}: commits succeed again after {after:.1?}; it goes on")
+            }
             Self::AttemptFailed { partition, offset, attempt, cause, reason, next } => {
                 write!(f, "{partition} offset {offset}: attempt {attempt} {cause}: {reason}; ")?;
                 write!(f, "again in {next:.1?}")
@@ -297,6 +397,22 @@ impl fmt::Display for Event {
                 f,
                 "{partition} offset {offset} given up and skipped after {attempts} attempts: \
                  {reason}"
+            ),
+            Self::DeadLettered { partition, offset, attempts, reason } => write!(
+                f,
+                "{partition} offset {offset} is in the dead-letter topic after {attempts} \
+                 attempts: {reason}"
+            ),
+            Self::DeadLettersFail { partition, offset, error } => write!(
+                f,
+                "{partition} offset {offset}: its dead letter cannot be written and is tried \
+                 again, the record waits: {error}"
+            ),
+            Self::DeadLetterHeld { partition, offset, reason, next } => write!(
+                f,
+                "{partition} offset {offset} would be a dead letter, but so many records failed \
+                 without a success in between that what they need may be down; it is tried again \
+                 in {next:.1?}: {reason}"
             ),
             Self::Stuck { partition, offset, attempt, running } => write!(
                 f,

@@ -4,7 +4,8 @@
 //! A [`Consumer`] is made of a source and [`Settings`]; [`Consumer::run`] runs a handler for each
 //! record. Reading order: `source` and `batch` (where records come from), `record`, `outcome` and
 //! `handler` (what a handler sees), `shared` (the engine behind its lock), `pump` (between source
-//! and engine), `worker` (between engine and handlers), `run` (start and end of it all).
+//! and engine), `worker` (between engine and handlers), `sink` and `letters` (dead letters), `run`
+//! (start and end of it all).
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +15,7 @@ mod clock;
 mod consumer;
 mod event;
 mod handler;
+mod letters;
 pub mod memory;
 mod monitor;
 mod outcome;
@@ -22,6 +24,7 @@ mod record;
 mod run;
 mod settings;
 mod shared;
+mod sink;
 mod source;
 mod summary;
 mod worker;
@@ -38,5 +41,6 @@ pub use outcome::{IntoOutcome, Outcome};
 pub use record::Record;
 pub use run::Run;
 pub use settings::Settings;
+pub use sink::{Letter, Sink, SinkError, SinkFuture};
 pub use source::{Assignment, NextRead, Read, Source, SourceError, SourceEvent, SourceWaker};
 pub use summary::{RunError, StoppedPartition, Summary};

@@ -14,8 +14,10 @@ mod group;
 mod log;
 mod partition;
 mod produce;
+mod sink;
 mod source;
 
 pub use log::{MemoryError, MemoryLog};
 pub use produce::NewRecord;
+pub use sink::MemorySink;
 pub use source::{MemorySource, StartFrom};

@@ -35,6 +35,13 @@ pub enum Outcome {
         /// Why, for events. No key and no payload, please.
         reason: Option<String>,
     },
+    /// No attempt will ever succeed: the record goes to the dead-letter topic at once. Without one
+    /// it is treated as if this had been its last attempt.
+    #[non_exhaustive]
+    DeadLetter {
+        /// Why, for events and for the letter. No key and no payload, please.
+        reason: Option<String>,
+    },
 }
 
 impl Outcome {
@@ -52,6 +59,11 @@ impl Outcome {
     /// configured backoff.
     pub fn overloaded(retry_after: Option<Duration>, reason: impl Display) -> Self {
         Self::Overloaded { retry_after, reason: Some(short(&reason)) }
+    }
+
+    /// No attempt will ever succeed, because of `reason`.
+    pub fn dead_letter(reason: impl Display) -> Self {
+        Self::DeadLetter { reason: Some(short(&reason)) }
     }
 }
 

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tidegate_engine::AfterLastAttempt;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::consumer::Consumer;
 use crate::handler::Handler;
+use crate::letters::Letters;
 use crate::pump::{Finished, Pump};
 use crate::settings::MAX_WORKERS;
 use crate::shared::Shared;
@@ -98,8 +100,11 @@ impl Drop for AbortOnDrop {
 type PumpResult = Result<Finished, SourceError>;
 
 async fn drive<S: Source, H: Handler>(run: Run<S, H>) -> Result<Summary, RunError> {
-    let Run { consumer: Consumer { source, settings, events, shared }, handler, mut shutdown } =
-        run;
+    let Run { consumer, handler, mut shutdown } = run;
+    let Consumer { source, settings, events, shared, sink } = consumer;
+    if settings.engine.after_last_attempt == AfterLastAttempt::DeadLetter && sink.is_none() {
+        return Err(RunError::NoSink);
+    }
     let runtime = Handle::try_current().map_err(|_| RunError::NoRuntime)?;
     let mut guard = AbortOnDrop { shared: Arc::clone(&shared), pump: None };
 
@@ -108,6 +113,7 @@ async fn drive<S: Source, H: Handler>(run: Run<S, H>) -> Result<Summary, RunErro
     let doorbells: Vec<_> = (0..count).map(|_| Doorbell::new(MAX_SLOTS)).collect();
     shared.lock().workers = count;
     let handler = Arc::new(handler);
+    let letters = Arc::new(Letters::new(sink, Arc::clone(&shared), events.clone()));
     let mut workers = JoinSet::new();
     for (index, doorbell) in doorbells.iter().enumerate() {
         let worker = Worker::new(
@@ -116,6 +122,7 @@ async fn drive<S: Source, H: Handler>(run: Run<S, H>) -> Result<Summary, RunErro
             Arc::clone(doorbell),
             Arc::clone(&handler),
             events.clone(),
+            Arc::clone(&letters),
             !S::NEEDS_THREAD,
         );
         workers.spawn(tokio::task::unconstrained(worker));

@@ -58,39 +58,20 @@ impl Settings {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.engine.validate()?;
         let ms = Duration::from_millis;
-        duration("commit_interval", self.commit_interval, ms(1), ms(60_000))?;
+        ConfigError::duration("commit_interval", self.commit_interval, ms(1), ms(60_000))?;
         // A stall is told from the silence of commits, so there must be more than one in it.
         let most = self.engine.commit_stall / 2;
-        duration(
+        ConfigError::duration(
             "commit_interval (at most half of commit_stall)",
             self.commit_interval,
             ms(1),
             most,
         )?;
-        duration("drain_timeout", self.drain_timeout, ms(0), ms(300_000))?;
-        duration("shutdown_timeout", self.shutdown_timeout, ms(100), ms(3_600_000))?;
-        number("workers", self.workers.unwrap_or(1) as u64, 1, MAX_WORKERS as u64)?;
-        number("max_records", self.max_records.unwrap_or(1), 1, u64::MAX)
+        ConfigError::duration("drain_timeout", self.drain_timeout, ms(0), ms(300_000))?;
+        ConfigError::duration("shutdown_timeout", self.shutdown_timeout, ms(100), ms(3_600_000))?;
+        ConfigError::number("workers", self.workers.unwrap_or(1) as u64, 1, MAX_WORKERS as u64)?;
+        ConfigError::number("max_records", self.max_records.unwrap_or(1), 1, u64::MAX)
     }
-}
-
-fn number(name: &'static str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {
-    if (min..=max).contains(&value) {
-        return Ok(());
-    }
-    Err(ConfigError::OutOfRange { name, value, min, max })
-}
-
-fn duration(
-    name: &'static str,
-    value: Duration,
-    min: Duration,
-    max: Duration,
-) -> Result<(), ConfigError> {
-    if (min..=max).contains(&value) {
-        return Ok(());
-    }
-    Err(ConfigError::DurationOutOfRange { name, value, min, max })
 }
 
 #[cfg(test)]

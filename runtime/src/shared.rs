@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// Wakes the pump. The source's waker is the same.
     pub(crate) pump: Arc<Notify>,
+    /// Has letters look whether they are to be given up.
+    pub(crate) letters_rung: Notify,
     pub(crate) workers: OnceLock<Vec<Arc<Doorbell>>>,
     /// A graceful shutdown was asked for.
     pub(crate) shutdown: AtomicBool,
@@ -40,6 +42,8 @@ pub(crate) struct Core {
     pub(crate) partitions: Vec<Known>,
     /// Handlers that panicked.
     pub(crate) panics: u64,
+    /// It was told that records wait for the credit of a dead letter, and none was written since.
+    pub(crate) held_told: bool,
     /// How many workers there are.
     pub(crate) workers: usize,
     /// A bit for each worker that found nothing to take.
@@ -75,6 +79,15 @@ pub(crate) struct Cancels {
     pub(crate) version: u64,
 }
 
+impl Cancels {
+    /// The attempt's outcome has come.
+    pub(crate) fn answered(&mut self, ticket: Ticket) {
+        if !self.reasons.is_empty() {
+            self.reasons.remove(&ticket);
+        }
+    }
+}
+
 impl Shared {
     pub(crate) fn new(config: Config) -> Result<Arc<Self>, ConfigError> {
         let clock = Clock::new();
@@ -85,6 +98,7 @@ impl Shared {
                 engine,
                 partitions: Vec::new(),
                 panics: 0,
+                held_told: false,
                 workers: 0,
                 idle: 0,
                 taken: 0,
@@ -93,6 +107,7 @@ impl Shared {
             }),
             clock,
             pump: Arc::new(Notify::new()),
+            letters_rung: Notify::new(),
             workers: OnceLock::new(),
             shutdown: AtomicBool::new(false),
             abort: AtomicBool::new(false),
@@ -119,8 +134,10 @@ impl Shared {
         }
     }
 
+    /// Has every worker look at the engine, and every letter at what is cancelled.
     pub(crate) fn ring_all(&self) {
         self.workers.get().into_iter().flatten().for_each(|bell| bell.ring());
+        self.letters_rung.notify_waiters();
     }
 
     /// Stops everything at once.
@@ -150,6 +167,14 @@ impl Core {
         }
         self.idle &= self.idle - 1;
         Some(first as usize)
+    }
+
+    /// A record's partition has stopped at it.
+    pub(crate) fn stopped_at(&mut self, id: PartitionId, offset: Offset, reason: &str) {
+        if let Some(known) = self.partitions.get_mut(id.index()) {
+            let reason = reason.to_owned();
+            known.stopped = Some(Stopped { offset: Some(offset), reason });
+        }
     }
 
     /// Whether no worker will look at the engine by itself.

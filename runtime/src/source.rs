@@ -49,7 +49,8 @@ pub trait Source: Send + 'static {
 
     /// Commits these offsets, without waiting. Each is answered by one
     /// [`Committed`](SourceEvent::Committed); the runtime sends no second one for a partition
-    /// before that.
+    /// before that. When the partition was released meanwhile the answer is not told: it must not
+    /// be taken for one to a commit of the partition's next assignment.
     fn commit(&mut self, points: &[CommitPoint]);
 
     /// The runtime is done with these partitions: let the group have them.

@@ -10,7 +10,7 @@ use crate::source::SourceError;
 
 /// Records that were finished in one way or another.
 pub(crate) fn finished(counters: &Counters) -> u64 {
-    counters.done + counters.skipped + counters.given_up
+    counters.done + counters.skipped + counters.given_up + counters.dead_lettered
 }
 
 /// A partition of which nothing more was processed.
@@ -54,7 +54,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Records that were finished: done, skipped or given up.
+    /// Records that were finished: done, skipped, given up or dead-lettered.
     pub fn finished(&self) -> u64 {
         finished(&self.counters)
     }
@@ -66,6 +66,7 @@ impl fmt::Display for Summary {
         for (count, what) in [
             (self.counters.skipped, "skipped"),
             (self.counters.given_up, "given up"),
+            (self.counters.dead_lettered, "dead-lettered"),
             (self.counters.failed, "failed attempts"),
         ] {
             if count > 0 {
@@ -104,6 +105,9 @@ pub enum RunError {
     /// The run was not awaited within a tokio runtime.
     #[error("a run needs a tokio runtime: await it inside of one, with its timers enabled")]
     NoRuntime,
+    /// Records are to become dead letters after the last attempt, and nothing says where.
+    #[error("dead letters need a sink: name a dead-letter topic, or choose another policy")]
+    NoSink,
     /// The thread of the source could not be started.
     #[error("cannot start the source's thread: {0}")]
     Thread(#[source] std::io::Error),

@@ -316,6 +316,32 @@ async fn an_answer_to_a_commit_of_an_earlier_assignment_is_not_taken_for_this_on
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failed_answer_to_an_earlier_commit_is_not_taken_for_this_one() {
+    let (log, events) = (log(1), EventLog::default());
+    fill(&log, 60, 10);
+    log.hold_commits(true);
+    let member = start(&log, settings(Config::default()), &events, |_| sleep_ms(10));
+    sleep_ms(500).await;
+    // The partition comes back, and its second commit waits behind the first one.
+    log.expel(GROUP, member.number);
+    sleep_ms(50).await;
+    fill(&log, 60, 10);
+    sleep_ms(800).await;
+    assert_eq!(events.count(|e| matches!(e, Event::Assigned { .. })), 2);
+    log.fail_commits(1);
+    log.hold_commits(false);
+    sleep_ms(300).await;
+    assert_eq!(
+        events.count(|e| matches!(e, Event::CommitFailed { .. })),
+        0,
+        "{:?}",
+        events.lines()
+    );
+    assert_all_committed(&log, 1);
+    member.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_record_wakes_an_idle_run() {
     let (log, history, events) = (log(3), History::default(), EventLog::default());
     let member = start(&log, settings(Config::default()), &events, recorded(&history, 1));

@@ -141,6 +141,41 @@ async fn a_panic_is_a_failed_attempt_and_nothing_more() {
     }
 }
 
+/// An error that cannot even be shown.
+struct Unspeakable;
+
+impl std::fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("in Display")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_panics_when_it_is_shown_is_a_failed_attempt() {
+    let (log, history, events) = (log(1), History::default(), EventLog::default());
+    let produced = fill(&log, 50, 5);
+    let writes = history.clone();
+    let summary = run_with(&log, settings(Config::default()), &events, move |record: Record| {
+        let running = writes.begin(0, &record);
+        async move {
+            if record.attempt() == 1 && record.offset() == 7 {
+                return Err(Unspeakable);
+            }
+            running.finish();
+            Ok(())
+        }
+    })
+    .await;
+    assert_eq!((summary.finished(), summary.panics, summary.counters.failed), (50, 1, 1));
+    history.assert_none_lost(&produced);
+    let told = |e: &Event| {
+        let panicked = FailureCause::Panicked;
+        matches!(e, Event::AttemptFailed { cause, reason, .. }
+            if *cause == panicked && reason == "in Display")
+    };
+    assert_eq!(events.count(told), 1, "{:?}", events.lines());
+}
+
 /// Drops count, and the token of the attempt is kept.
 struct Dropped(Arc<AtomicU32>);
 
@@ -322,6 +357,9 @@ async fn refused_or_stalled_commits_stop_admission_until_they_succeed() {
         history.assert_no_repeats();
         assert_all_committed(&log, 1);
         let failed = events.count(|e| matches!(e, Event::CommitFailed { .. }));
+        let stalls = events.count(|e| matches!(e, Event::CommitsStalled { .. }));
+        let over = events.count(|e| matches!(e, Event::CommitsResumed { .. }));
+        assert_eq!((stalls, over), (1, 1), "{:?}", events.lines());
         // One in an interval of 200 ms, for a minute.
         assert!(if stalled { failed == 0 } else { (200..=320).contains(&failed) }, "{failed}");
     }

@@ -7,7 +7,7 @@ use tidegate_engine::{AfterLastAttempt, Backoff, ConfigError, Ordering};
 use tidegate_runtime::Settings;
 
 use crate::consumer::Consumer;
-use crate::kafka::{KafkaSettings, KafkaSource, OnGap, SettingsError, StartFrom};
+use crate::kafka::{KafkaDeadLetters, KafkaSettings, KafkaSource, OnGap, SettingsError, StartFrom};
 
 /// Why a consumer could not be built.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -29,6 +29,7 @@ pub enum BuildError {
 pub struct Builder {
     kafka: KafkaSettings,
     settings: Settings,
+    dead_letter_topic: Option<String>,
 }
 
 impl Builder {
@@ -114,6 +115,23 @@ impl Builder {
         self
     }
 
+    /// Sends what no attempt processes to this topic of the same cluster, and chooses
+    /// [`AfterLastAttempt::DeadLetter`]; the letters are those of
+    /// [`KafkaDeadLetters`](crate::KafkaDeadLetters). The record is finished, and the next one of
+    /// its key begins, when the topic has acknowledged the letter.
+    pub fn dead_letter_topic(mut self, topic: impl Into<String>) -> Self {
+        self.dead_letter_topic = Some(topic.into());
+        self.after_last_attempt(AfterLastAttempt::DeadLetter)
+    }
+
+    /// How many more records may become dead letters than succeeded meanwhile. 1 to 1,000,000; 10
+    /// by default. Without credit a record is tried again, so that something that is down stops
+    /// the consumer instead of flushing the topic into its dead-letter topic.
+    pub fn dead_letter_credit(mut self, letters: u32) -> Self {
+        self.settings.engine.dead_letter_credit = letters;
+        self
+    }
+
     /// Delays between attempts: 100 ms doubling to 30 s by default, with jitter.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.settings.engine.backoff = backoff;
@@ -148,7 +166,10 @@ impl Builder {
     }
 
     /// How long handlers may go on when their partition goes to another member. 0 to 5 min; 5 s
-    /// by default. Keep it well below `max.poll.interval.ms`.
+    /// by default, and at most half of `max.poll.interval.ms`: a member that has not given a
+    /// partition back by then, counted from when another one asked for it, is thrown out of the
+    /// group, its last commit is refused and its records run twice. The other half is for hearing
+    /// of it, for cancelling what is not done, and for the last commit.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.settings.drain_timeout = timeout;
         self
@@ -227,13 +248,25 @@ impl Builder {
     /// When something is missing, a limit is outside its range, or librdkafka does not accept a
     /// property; the message names it.
     pub fn build(self) -> Result<Consumer, BuildError> {
-        let Self { kafka, mut settings } = self;
+        let Self { kafka, mut settings, dead_letter_topic } = self;
         if settings.engine.seed == 0 {
             settings.engine.seed = random_seed();
         }
         settings.validate()?;
+        ConfigError::duration(
+            "drain_timeout (at most half of max.poll.interval.ms)",
+            settings.drain_timeout,
+            Duration::ZERO,
+            kafka.max_poll_interval() / 2,
+        )?;
+        let sink = dead_letter_topic.map(|topic| KafkaDeadLetters::new(&kafka, topic));
+        let sink = sink.transpose()?;
         let source = KafkaSource::new(kafka)?;
-        Ok(Consumer(tidegate_runtime::Consumer::new(source, settings)?))
+        let consumer = tidegate_runtime::Consumer::new(source, settings)?;
+        Ok(Consumer(match sink {
+            Some(sink) => consumer.dead_letters(sink),
+            None => consumer,
+        }))
     }
 }
 
@@ -241,4 +274,30 @@ impl Builder {
 fn random_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drain_that_would_cost_the_membership_is_refused() {
+        let with = |drain: u64| {
+            let builder = Consumer::builder().brokers("b:1").group("g").topic("t");
+            builder.drain_timeout(Duration::from_secs(drain)).build()
+        };
+        assert!(with(150).is_ok());
+        let refused = with(151).unwrap_err().to_string();
+        assert!(refused.contains("half of max.poll.interval.ms"), "{refused}");
+        let session = |interval| {
+            let builder = Consumer::builder().brokers("b:1").group("g").topic("t");
+            builder
+                .property("session.timeout.ms", "6000")
+                .property("max.poll.interval.ms", interval)
+                .build()
+        };
+        assert!(session("10000").is_ok());
+        let refused = session("9000").unwrap_err().to_string();
+        assert!(refused.contains("4.5s"), "{refused}");
+    }
 }

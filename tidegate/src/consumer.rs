@@ -1,6 +1,6 @@
 //! The consumer of Kafka topics.
 
-use tidegate_runtime::{Event, Handler, Monitor, Run};
+use tidegate_runtime::{Event, Handler, Monitor, Run, Sink};
 
 use crate::builder::Builder;
 use crate::kafka::KafkaSource;
@@ -42,6 +42,13 @@ impl Consumer {
     #[must_use]
     pub fn on_event(self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         Self(self.0.on_event(listener))
+    }
+
+    /// Sends dead letters to `sink` instead of the builder's
+    /// [dead-letter topic](Builder::dead_letter_topic).
+    #[must_use]
+    pub fn dead_letters(self, sink: impl Sink) -> Self {
+        Self(self.0.dead_letters(sink))
     }
 
     /// Looks at this consumer from outside, also while it runs.

@@ -1,20 +1,26 @@
 //! Kafka as a source, by librdkafka.
 //!
-//! `settings` says how the client is configured, `source` is the [`Source`] with a partition's
-//! life, `assign` finds out where a partition begins, `read` takes its records, `trouble` puts
-//! the client's errors into words. `native` is the only unsafe code.
+//! `settings` says how the client is configured, `source` is the [`Source`] with the client's
+//! life, `rebalance` a partition's, `assign` finds out where it begins, `read` takes its records,
+//! `commits` matches commits with their answers, `gap` deals with an offset that is not in the log,
+//! `dead_letter` writes what no attempt processes,
+//! `trouble` puts the client's errors into words. `native` is the only unsafe code.
 //!
 //! [`Source`]: tidegate_runtime::Source
 
 mod assign;
 pub(crate) mod bare;
+mod commits;
 mod context;
+mod dead_letter;
 mod gap;
 mod native;
 mod read;
+mod rebalance;
 mod settings;
 mod source;
 mod trouble;
 
+pub use dead_letter::KafkaDeadLetters;
 pub use settings::{KafkaSettings, OnGap, SettingsError, StartFrom};
 pub use source::KafkaSource;

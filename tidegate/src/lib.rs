@@ -18,7 +18,7 @@ mod kafka;
 
 pub use builder::{BuildError, Builder};
 pub use consumer::Consumer;
-pub use kafka::{KafkaSettings, KafkaSource, OnGap, SettingsError, StartFrom};
+pub use kafka::{KafkaDeadLetters, KafkaSettings, KafkaSource, OnGap, SettingsError, StartFrom};
 pub use tidegate_engine::{
     AfterLastAttempt, Backoff, Config, ConfigError, Counters, Metadata, MetadataError, Offset,
     OffsetRange, Ordering, PartitionSnapshot, PartitionState, Snapshot,

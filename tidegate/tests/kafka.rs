@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use common::{Recorder, Running, builder, filled, wait_for};
+use common::{Recorder, Running, builder, filled, on_both_protocols, wait_for};
 use tidegate::{AfterLastAttempt, Backoff, Metadata, Offset, OnGap, Outcome, Record, StartFrom};
+use tidegate_testkit::history::Happened;
 use tidegate_testkit::judge::{Judge, Ordering as Order};
 use tidegate_testkit::kafka::{Broker, Fill, NewRecord, NewTopic, offsets, produce};
 
@@ -31,11 +32,22 @@ async fn some(_: Record) {
 
 #[test]
 fn everything_is_handled_once_in_key_order_and_committed() {
-    for partitions in [1, 12, 64] {
-        let name = format!("clean-{partitions}");
+    on_both_protocols(|protocol| {
+        for partitions in [1, 12, 64] {
+            handled_once_in_key_order_and_committed(protocol, partitions);
+        }
+    });
+}
+
+fn handled_once_in_key_order_and_committed(protocol: &str, partitions: i32) {
+    {
+        let name = format!("clean-{protocol}-{partitions}");
         let (broker, written) = filled(&name, partitions, 5_000);
         let recorder = Recorder::new();
-        let builder = builder(broker, &name).max_in_flight(10).until_end(true);
+        let builder = builder(broker, &name)
+            .property("group.protocol", protocol)
+            .max_in_flight(10)
+            .until_end(true);
         let summary = Running::start(builder, &recorder.member("a"), some).join().unwrap();
         let ends = offsets::watermarks(&broker.properties(), &name);
         assert_eq!(ends.values().map(|w| w.end).sum::<i64>(), 5_000, "{name}");
@@ -326,7 +338,13 @@ fn where_a_new_group_begins() {
 
 #[test]
 fn an_offset_below_the_log_start_is_never_reset_silently() {
-    let name = "gap";
+    on_both_protocols(|protocol| offset_below_the_log_start(protocol, &format!("gap-{protocol}")));
+}
+
+fn offset_below_the_log_start(protocol: &str, name: &str) {
+    let builder = |broker: &Broker, group: &str| {
+        builder(broker, name).group(group).property("group.protocol", protocol)
+    };
     let (broker, _) = filled(name, 1, 100);
     let recorder = Recorder::new();
     let take = builder(broker, name).max_records(10);
@@ -337,16 +355,118 @@ fn an_offset_below_the_log_start_is_never_reset_silently() {
     let stop = builder(broker, name).until_end(true);
     let summary = Running::start(stop, &recorder.member("b"), nothing).join().unwrap();
     let [stopped] = &summary.stopped[..] else { panic!("{summary}") };
-    for part in ["gap/0", "10", "50", "100"] {
+    let of_partition = format!("{name}/0");
+    for part in [&*of_partition, "10", "50", "100"] {
         assert!(stopped.reason.contains(part), "{part}: {}", stopped.reason);
     }
     assert_eq!((summary.finished(), committed(broker, name)), (0, 10));
+
+    let latest = format!("{name}-latest");
+    commit(broker, &latest, name, 10);
+    let go_on = builder(broker, &latest).on_gap(OnGap::Latest).until_end(true);
+    let running = Running::start(go_on, &recorder.member("latest"), nothing);
+    running.wait_told("going on at 100");
+    assert_eq!(running.join().unwrap().finished(), 0);
+    assert_eq!(named(broker, &latest, name), (100, true), "with the topic's id");
 
     let go_on = builder(broker, name).on_gap(OnGap::Earliest).until_end(true);
     let running = Running::start(go_on, &recorder.member("c"), nothing);
     running.wait_told("not in the log");
     assert_eq!(running.join().unwrap().finished(), 50);
-    assert_eq!(committed(broker, name), 100);
+    assert_eq!(named(broker, name, name), (100, true), "with the topic's id");
+}
+
+/// Commits by another client, to a group without members.
+fn commit(broker: &Broker, group: &str, topic: &str, offset: i64) {
+    use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+    let mut config = rdkafka::ClientConfig::new();
+    config.set("bootstrap.servers", broker.bootstrap()).set("group.id", group);
+    let client: BaseConsumer = config.create().unwrap();
+    let mut list = rdkafka::TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, rdkafka::Offset::Offset(offset)).unwrap();
+    client.commit(&list, CommitMode::Sync).unwrap();
+}
+
+/// What partition 0 has committed, and whether the commit names the topic's id.
+fn named(broker: &Broker, group: &str, topic: &str) -> (i64, bool) {
+    let commits = offsets::committed(&broker.properties(), group, topic);
+    let commit = &commits[&(topic.to_owned(), 0)];
+    let metadata = Metadata::decode(&commit.metadata, Offset(commit.offset));
+    (commit.offset, metadata.is_ok_and(|metadata| metadata.incarnation != 0))
+}
+
+#[test]
+fn an_offset_beyond_the_log_end_stops_or_goes_on_as_told() {
+    on_both_protocols(|protocol| {
+        let name = &*format!("beyond-{protocol}");
+        let (broker, _) = filled(name, 1, 100);
+        let recorder = Recorder::new();
+        let begin = |life: &str, on_gap| {
+            let group = format!("{name}-{life}");
+            commit(broker, &group, name, 500);
+            let builder = builder(broker, name)
+                .group(&group)
+                .property("group.protocol", protocol)
+                .on_gap(on_gap)
+                .until_end(true);
+            let running = Running::start(builder, &recorder.member(life), nothing);
+            (running, group)
+        };
+        let (stopping, group) = begin("stop", OnGap::Stop);
+        let summary = stopping.join().unwrap();
+        let [stopped] = &summary.stopped[..] else { panic!("{summary}") };
+        assert!(stopped.reason.contains("offset 500"), "{}", stopped.reason);
+        assert!(stopped.reason.contains("0 to 100"), "{}", stopped.reason);
+        assert_eq!((summary.finished(), named(broker, &group, name).0), (0, 500));
+
+        let (earliest, group) = begin("earliest", OnGap::Earliest);
+        earliest.wait_told("going on at 0");
+        assert_eq!(earliest.join().unwrap().finished(), 100);
+        assert_eq!(named(broker, &group, name), (100, true));
+
+        let (latest, group) = begin("latest", OnGap::Latest);
+        latest.wait_told("going on at 100");
+        assert_eq!(latest.join().unwrap().finished(), 0);
+        assert_eq!(named(broker, &group, name), (100, true));
+    });
+}
+
+#[test]
+fn a_run_that_is_dropped_loses_nothing_and_commits_nothing_unfinished() {
+    let name = "dropped";
+    let (broker, written) = filled(name, 3, 3_000);
+    let recorder = Recorder::new();
+    let dropped = Running::start(
+        builder(broker, name).max_in_flight(10),
+        &recorder.member("a"),
+        |_: Record| tokio::time::sleep(Duration::from_millis(5)),
+    );
+    dropped.wait_done(300);
+    dropped.abort();
+    let history = recorder.history();
+    let finished: std::collections::HashSet<_> = history
+        .events()
+        .iter()
+        .filter_map(|event| match &event.happened {
+            Happened::End { record, ending, .. } if ending.finishes() => {
+                Some((record.partition, record.offset))
+            }
+            _ => None,
+        })
+        .collect();
+    for ((_, partition), commit) in offsets::committed(&broker.properties(), name, name) {
+        let unfinished =
+            (0..commit.offset).find(|offset| !finished.contains(&(partition, *offset)));
+        assert_eq!(unfinished, None, "of partition {partition}, committed {}", commit.offset);
+    }
+    let next = Running::start(builder(broker, name).until_end(true), &recorder.member("b"), some);
+    next.join().unwrap();
+    assert_eq!(committed(broker, name), 3_000);
+    Judge::expecting_written(&written)
+        .max_repeats(finished.len() as u64)
+        .extra_crashes(1)
+        .check(&recorder.history())
+        .assert_ok();
 }
 
 #[test]
@@ -370,10 +490,15 @@ fn a_recreated_topic_is_not_read_from_the_old_offset() {
 
 #[test]
 fn partitions_that_are_added_are_consumed() {
-    let name = "growing";
+    on_both_protocols(|protocol| added_partitions(protocol, &format!("growing-{protocol}")));
+}
+
+fn added_partitions(protocol: &str, name: &str) {
     let (broker, first) = filled(name, 1, 100);
     let recorder = Recorder::new();
-    let grow = builder(broker, name).property("topic.metadata.refresh.interval.ms", "500");
+    let grow = builder(broker, name)
+        .property("group.protocol", protocol)
+        .property("topic.metadata.refresh.interval.ms", "500");
     let running = Running::start(grow, &recorder.member("a"), nothing);
     running.wait_done(100);
     broker.admin().create_partitions(name, 4);
@@ -403,7 +528,8 @@ fn a_regular_expression_finds_topics() {
 
 #[test]
 fn two_members_join_and_leave_without_loss_or_repeat() {
-    for (name, protocol) in [("members-classic", "classic"), ("members-consumer", "consumer")] {
+    on_both_protocols(|protocol| {
+        let name = &*format!("members-{protocol}");
         let (broker, written) = filled(name, 8, 12_000);
         let recorder = Recorder::new();
         let member = |life: &str| {
@@ -432,16 +558,19 @@ fn two_members_join_and_leave_without_loss_or_repeat() {
             .max_repeats(0)
             .check(&recorder.history())
             .assert_ok();
-    }
+    });
 }
 
 #[test]
 fn a_handler_in_flight_is_finished_before_its_partition_goes() {
-    let name = "drain";
+    on_both_protocols(|protocol| drained(protocol, &format!("drain-{protocol}")));
+}
+
+fn drained(protocol: &str, name: &str) {
     let (broker, written) = filled(name, 2, 20);
     let recorder = Recorder::new();
     let slow = |_: Record| tokio::time::sleep(Duration::from_millis(1_500));
-    let one = || builder(broker, name).max_in_flight(4);
+    let one = || builder(broker, name).property("group.protocol", protocol).max_in_flight(4);
     let a = Running::start(one(), &recorder.member("a"), slow);
     wait_for("a start", || a.monitor.snapshot().engine.in_flight > 0);
     let b = Running::start(one(), &recorder.member("b"), slow);
@@ -454,18 +583,64 @@ fn a_handler_in_flight_is_finished_before_its_partition_goes() {
 
 #[test]
 fn static_membership_survives_a_restart() {
-    let name = "static";
-    let (broker, written) = filled(name, 4, 400);
+    on_both_protocols(|protocol| static_restart(protocol, &format!("static-{protocol}")));
+}
+
+fn static_restart(protocol: &str, name: &str) {
+    let (broker, mut written) = filled(name, 4, 400);
     let recorder = Recorder::new();
-    let member = |id: &str| builder(broker, name).group_instance_id(id).max_in_flight(5);
+    let member = |id: &str| {
+        builder(broker, name)
+            .property("group.protocol", protocol)
+            .group_instance_id(id)
+            .max_in_flight(5)
+    };
     let a = Running::start(member("one"), &recorder.member("a"), some);
     a.wait_done(50);
+    let other = Running::start(member("two"), &recorder.member("other"), some);
+    let assigned = || other.told().iter().filter(|line| line.contains(" assigned")).count();
+    wait_for("its share", || assigned() == 2);
+    wait_for("everything to be committed", || committed(broker, name) == 400);
     a.stop();
     let b = Running::start(member("one"), &recorder.member("b"), some);
-    wait_for("everything to be committed", || committed(broker, name) == 400);
+    b.wait_told(" assigned");
+    let more = broker.fill(&Fill::new(name).records(400).keys(200).first(400));
+    written.extend(more);
+    wait_for("everything to be committed", || committed(broker, name) == 800);
+    assert_eq!(assigned(), 2, "{:#?}", other.told());
+    let moved = |line: &String| line.contains("revoked") || line.contains("lost");
+    assert!(!other.told().iter().any(moved), "no rebalance: {:#?}", other.told());
     b.stop();
+    other.stop();
     let judge = Judge::expecting_written(&written).ordering(Order::Key).max_repeats(0);
     judge.check(&recorder.history()).assert_ok();
+}
+
+#[test]
+fn a_run_until_the_end_waits_for_its_share() {
+    on_both_protocols(|protocol| {
+        let name = &*format!("share-{protocol}");
+        let (broker, written) = filled(name, 1, 100);
+        let recorder = Recorder::new();
+        let member = || {
+            let builder = builder(broker, name).property("group.protocol", protocol);
+            match protocol {
+                "classic" => builder.property("heartbeat.interval.ms", "300"),
+                _ => builder,
+            }
+        };
+        let a = Running::start(member(), &recorder.member("a"), nothing);
+        a.wait_done(100);
+        let b = Running::start(member().until_end(true), &recorder.member("b"), nothing);
+        // It is given nothing as long as the other one has the only partition.
+        std::thread::sleep(Duration::from_secs(5));
+        assert!(!b.has_ended(), "nothing is not what the group has to give");
+        a.stop();
+        assert_eq!(b.join().unwrap().finished(), 0);
+        assert_eq!(committed(broker, name), 100);
+        let judge = Judge::expecting_written(&written).ordering(Order::Key).max_repeats(0);
+        judge.check(&recorder.history()).assert_ok();
+    });
 }
 
 #[test]

@@ -23,79 +23,81 @@ pub(super) fn level(event: &Event) -> Level {
 
 /// The event as a message.
 pub(super) fn message(event: &Event) -> Message {
-    let new = |kind| Message::new(level(event), kind, event.to_string());
+    let new = || Message::new(level(event), event.kind(), event.to_string());
     let millis = |duration: &std::time::Duration| duration.as_secs_f64() * 1_000.0;
     match event {
-        Event::Assigned { partition, committed, finished_ahead } => new("assigned")
+        Event::Assigned { partition, committed, finished_ahead } => new()
             .of(partition)
             .with("committed", committed.map(|offset| offset.0))
             .with("finished_ahead", *finished_ahead),
-        Event::MetadataIgnored { partition, .. } => new("metadata-ignored").of(partition),
+        Event::MetadataIgnored { partition, .. } => new().of(partition),
         Event::Revoking { partition, in_flight } => {
-            new("revoking").of(partition).with("in_flight", *in_flight)
+            new().of(partition).with("in_flight", *in_flight)
         }
         Event::DrainDeadline { partition, in_flight } => {
-            new("drain-deadline").of(partition).with("in_flight", *in_flight)
+            new().of(partition).with("in_flight", *in_flight)
         }
         Event::Released { partition, uncommitted } => {
-            new("released").of(partition).with("uncommitted", *uncommitted)
+            new().of(partition).with("uncommitted", *uncommitted)
         }
         Event::Lost { partition, uncommitted } => {
-            new("lost").of(partition).with("uncommitted", *uncommitted)
+            new().of(partition).with("uncommitted", *uncommitted)
         }
-        Event::Committed { partition, offset } => {
-            new("committed").of(partition).with("offset", offset.0)
-        }
+        Event::Committed { partition, offset } => new().of(partition).with("offset", offset.0),
         Event::CommitFailed { partition, offset, .. } => {
-            new("commit-failed").of(partition).with("offset", offset.0)
+            new().of(partition).with("offset", offset.0)
         }
-        Event::AttemptFailed { partition, offset, attempt, cause, reason, next } => {
-            new("attempt-failed")
-                .of(partition)
-                .with("offset", offset.0)
-                .with("attempt", *attempt)
-                .with("cause", cause.to_string())
-                .with("reason", reason.as_str())
-                .with("next_ms", millis(next))
+        Event::CommitsStalled { partition, since } => {
+            new().of(partition).with("since_ms", millis(since))
         }
-        Event::Overloaded { partition, offset, reason, next } => new("overloaded")
+        Event::CommitsResumed { partition, after } => {
+            new().of(partition).with("after_ms", millis(after))
+        }
+        Event::AttemptFailed { partition, offset, attempt, cause, reason, next } => new()
+            .of(partition)
+            .with("offset", offset.0)
+            .with("attempt", *attempt)
+            .with("cause", cause.to_string())
+            .with("reason", reason.as_str())
+            .with("next_ms", millis(next)),
+        Event::Overloaded { partition, offset, reason, next } => new()
             .of(partition)
             .with("offset", offset.0)
             .with("reason", reason.as_str())
             .with("next_ms", millis(next)),
-        Event::Unfinished { partition, offset, cause, reason } => new("unfinished")
+        Event::Unfinished { partition, offset, cause, reason } => new()
             .of(partition)
             .with("offset", offset.0)
             .with("cause", cause.to_string())
             .with("reason", reason.as_str()),
-        Event::PartitionStopped { partition, offset, attempts, reason } => new("partition-stopped")
+        Event::PartitionStopped { partition, offset, attempts, reason } => new()
             .of(partition)
             .with("offset", offset.0)
             .with("attempts", *attempts)
             .with("reason", reason.as_str()),
-        Event::GivenUp { partition, offset, attempts, reason } => new("given-up")
+        Event::GivenUp { partition, offset, attempts, reason } => new()
             .of(partition)
             .with("offset", offset.0)
             .with("attempts", *attempts)
             .with("reason", reason.as_str()),
-        Event::Stuck { partition, offset, attempt, running } => new("stuck")
+        Event::Stuck { partition, offset, attempt, running } => new()
             .of(partition)
             .with("offset", offset.0)
             .with("attempt", *attempt)
             .with("running_ms", millis(running)),
-        Event::NoProgress { partition, offset, unfinished, since } => new("no-progress")
+        Event::NoProgress { partition, offset, unfinished, since } => new()
             .of(partition)
             .with("offset", offset.0)
             .with("unfinished", *unfinished)
             .with("since_ms", millis(since)),
-        Event::PartitionFailed { partition, .. } => new("partition-failed").of(partition),
-        Event::Trouble(_) => new("trouble"),
-        Event::Recovered(_) => new("recovered"),
-        Event::Failed(_) => new("source-failed"),
-        Event::Draining { in_flight, queued, timeout } => new("draining")
+        Event::PartitionFailed { partition, .. } => new().of(partition),
+        Event::Trouble(_) => new(),
+        Event::Recovered(_) => new(),
+        Event::Failed(_) => new(),
+        Event::Draining { in_flight, queued, timeout } => new()
             .with("in_flight", *in_flight)
             .with("queued", *queued)
             .with("timeout_ms", millis(timeout)),
-        _ => new("other"),
+        _ => new(),
     }
 }

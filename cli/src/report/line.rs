@@ -33,6 +33,23 @@ impl Message {
         self
     }
 
+    /// Whether it is one of the messages that come by the hundred when a downstream is dead.
+    pub(super) fn is_failed_attempt(&self) -> bool {
+        matches!(self.kind, "attempt-failed" | "overloaded")
+    }
+
+    /// This one, as the latest of several.
+    pub(super) fn summed_up(mut self, several: &str) -> Self {
+        self.text = format!("{several}, latest: {}", self.text);
+        self
+    }
+
+    /// In words.
+    #[cfg(test)]
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// With topic and partition for JSON.
     pub(crate) fn of(self, partition: &TopicPartition) -> Self {
         self.with("topic", &*partition.topic).with("partition", partition.partition)

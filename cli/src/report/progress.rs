@@ -48,7 +48,8 @@ impl Progress {
     pub(super) fn line(&mut self) -> String {
         let snapshot = self.monitor.snapshot();
         let counters = &snapshot.engine.counters;
-        let finished = counters.done + counters.skipped + counters.given_up;
+        let finished =
+            counters.done + counters.skipped + counters.given_up + counters.dead_lettered;
         let rate = self.rate.update(finished, Instant::now());
         // Of all that is finished; the committed offset alone would stand still behind a slow one.
         let mut lag = Some(0);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
-use tidegate_testkit::kafka::{Broker, NewRecord, NewTopic, produce};
+use tidegate_testkit::kafka::{Broker, Isolation, NewRecord, NewTopic, produce, read_topic};
 
 use crate::process::{Call, eventually};
 use crate::{committed_sum, filled};
@@ -163,4 +163,22 @@ fn a_second_signal_ends_at_once_and_says_what_comes_again() {
     let again = &ended.events("second-signal")[0]["delivered_again"];
     assert!((5..=50).contains(&again.as_u64().unwrap()), "{again}");
     eventually("commands are gone", || !script.left("pids").lines().any(alive));
+}
+
+#[test]
+fn what_a_command_never_processes_goes_to_the_dead_letter_topic() {
+    let broker = Broker::shared();
+    for topic in ["exec-letters", "exec-letters-dead"] {
+        broker.admin().create_topic(NewTopic::new(topic));
+    }
+    let records = ["good", "bad", "good"].map(|value| NewRecord::new().key("k").value(value));
+    let _ = produce::send(&broker.properties(), "exec-letters", records);
+    let to = "exec:sh -c 'test \"$(cat)\" = good'";
+    let more = ["--until-end", "--retries", "1", "--dead-letter", "exec-letters-dead"];
+    let ended = Call::run("exec-letters", "exec-letters", to, &more).succeed();
+    assert!(ended.stderr.contains("in the dead-letter topic after 2 attempts"), "{}", ended.stderr);
+    assert_eq!(committed_sum("exec-letters", "exec-letters"), 3);
+    let letters = read_topic(&broker.properties(), "exec-letters-dead", Isolation::Committed);
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].value.as_deref(), Some(&b"bad"[..]));
 }

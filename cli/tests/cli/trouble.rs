@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tidegate_testkit::kafka::{Broker, Fill, NewTopic};
 
-use crate::committed_sum;
 use crate::process::Call;
+use crate::{committed_sum, filled};
 
 #[test]
 fn fail_fast_names_an_unknown_topic() {
@@ -59,4 +59,20 @@ fn text_is_for_people_and_json_for_programs() {
     assert!(!text.stderr.contains('\x1b') && !text.stderr.contains('{'), "{}", text.stderr);
     let json = Call::new(&args).fail(1, "");
     assert_eq!(json.events("failed")[0]["level"], "error");
+}
+
+#[test]
+fn a_dead_downstream_is_a_few_lines_a_second_in_text() {
+    filled("dead", 2, 200);
+    let more = ["--output", "text", "--retries", "9999", "--backoff", "100ms"];
+    let call = Call::run("dead", "dead", "exec:false", &more);
+    let mut running = call.env("TIDEGATE_BACKOFF_MAX", "100ms").spawn();
+    running.until("sums", |run| run.stderr().matches("more attempts failed").count() >= 2);
+    running.signal(Signal::SIGTERM);
+    let ended = running.wait(Duration::from_secs(30));
+    let lines = |words: &str| ended.stderr.lines().filter(|line| line.contains(words)).count();
+    let sums = lines(" more attempts failed in the last second, latest: dead/");
+    let single = lines("warning: dead/");
+    assert!(sums >= 2 && single <= 5 * (sums + 2), "{sums} sums, {single} single lines");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }

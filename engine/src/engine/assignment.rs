@@ -77,13 +77,14 @@ impl<P: Clone> Engine<P> {
         self.tell_if_drained(id);
     }
 
-    /// Emits [`Action::Cancel`] for every handler of a partition, which stays until
+    /// Emits [`Action::Cancel`] for every handler of a partition, and for every dead letter that is
+    /// being written. The partition stays until
     /// [`handle_revoked`](Self::handle_revoked): a handler that ends first still counts.
     pub fn cancel_partition(&mut self, id: PartitionId, _now: Instant) {
         let mut slot = self.running.head;
         while slot != NIL {
             let entry = &self.slab[slot];
-            if entry.partition == id && entry.state == State::InFlight {
+            if entry.partition == id && matches!(entry.state, State::InFlight | State::Writing) {
                 let ticket = self.slab.ticket(slot);
                 self.actions.push_back(Action::Cancel { ticket, reason: CancelReason::Revoked });
             }
@@ -139,8 +140,13 @@ impl<P: Clone> Engine<P> {
             let entry = &mut self.slab[slot];
             let next = entry.track_next;
             match entry.state {
-                State::InFlight => {
+                State::InFlight | State::Writing => {
+                    self.writing -= u32::from(entry.state == State::Writing);
                     entry.state = State::Orphaned;
+                    entry.payload = None;
+                }
+                State::Following => {
+                    entry.state = State::OrphanedFollowing;
                     entry.payload = None;
                 }
                 _ => self.slab.remove(slot),
@@ -170,10 +176,13 @@ impl<P: Clone> Engine<P> {
         let mut slot = partition.track.head;
         let (mut queued, mut ready, mut backing_off, mut bytes) = (0, 0, 0, 0);
         while slot != NIL {
+            let is_followed = self.slab.is_followed(slot);
             let entry = &mut self.slab[slot];
             let next = entry.track_next;
             let lane = entry.lane();
-            entry.lane_next = NIL;
+            if !is_followed {
+                entry.lane_next = NIL;
+            }
             match entry.state {
                 State::Waiting | State::Ready | State::Backoff => {
                     queued += 1;
@@ -186,12 +195,12 @@ impl<P: Clone> Engine<P> {
                         self.lanes.remove_if_last(lane, slot);
                     }
                 }
-                State::InFlight => {
+                State::InFlight | State::Following | State::Writing => {
                     if let Some(lane) = lane {
                         self.lanes.push(lane, slot);
                     }
                 }
-                State::Parked | State::Orphaned | State::Free => {}
+                State::Parked | State::Orphaned | State::OrphanedFollowing | State::Free => {}
             }
             slot = next;
         }
@@ -212,12 +221,17 @@ impl<P: Clone> Engine<P> {
         // An orphan of an earlier epoch may have had parked records behind it.
         let mut slot = self.running.head;
         while slot != NIL {
-            let entry = &mut self.slab[slot];
+            let entry = &self.slab[slot];
             let next = entry.turn_next;
             if entry.partition == id && entry.state == State::Orphaned {
+                let mut last = slot;
+                while self.slab.is_followed(last) {
+                    last = self.slab[last].lane_next;
+                }
+                let entry = &mut self.slab[last];
                 entry.lane_next = NIL;
                 if let Some(lane) = entry.lane() {
-                    self.lanes.push(lane, slot);
+                    self.lanes.push(lane, last);
                 }
             }
             slot = next;

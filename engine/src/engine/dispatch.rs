@@ -3,8 +3,7 @@
 use alloc::vec::Vec;
 
 use super::Engine;
-use crate::list::Turn;
-use crate::slab::{NIL, State};
+use crate::slab::State;
 use crate::{Dispatch, Instant};
 
 impl<P: Clone> Engine<P> {
@@ -34,33 +33,31 @@ impl<P: Clone> Engine<P> {
             self.in_flight += 1;
             assert!(self.in_flight <= self.limit, "a handler would run without a permit");
 
-            self.running.push_back::<P, Turn>(&mut self.slab, slot);
-            for cursor in [&mut self.timeout_cursor, &mut self.stuck_cursor] {
-                if *cursor == NIL {
-                    *cursor = slot;
-                }
-            }
-            // A ticket is good for one attempt: a late word about an earlier one means nothing.
-            let ticket = self.slab.renew(slot);
-            let attempt = self.slab.attempt_mut(slot);
-            attempt.since = now;
-            let number = attempt.failed + 1;
-            let entry = &mut self.slab[slot];
-            entry.state = State::InFlight;
-            let Some(payload) = entry.payload.clone() else {
-                debug_assert!(false, "a ready record has a payload");
-                continue;
-            };
-            out.push(Dispatch {
-                ticket,
-                partition: id,
-                offset: entry.offset,
-                attempt: number,
-                payload,
-            });
+            self.counters.started += 1;
+            self.begin_running(slot, now);
+            self.give_out(slot, State::InFlight, None, out);
         }
-        let started = out.len() - before;
-        self.counters.started += started as u64;
-        started
+        out.len() - before
+    }
+
+    /// Appends a record to those that the caller gets, under a new ticket: one is good for one
+    /// attempt, and a late word about an earlier attempt means nothing.
+    pub(super) fn give_out(
+        &mut self,
+        slot: u32,
+        state: State,
+        after: Option<u32>,
+        out: &mut Vec<Dispatch<P>>,
+    ) {
+        let ticket = self.slab.renew(slot);
+        let attempt = self.slab.attempt(slot).failed + 1;
+        let entry = &mut self.slab[slot];
+        entry.state = state;
+        let Some(payload) = entry.payload.clone() else {
+            debug_assert!(false, "a record that waits has a payload");
+            return;
+        };
+        let (partition, offset) = (entry.partition, entry.offset);
+        out.push(Dispatch { ticket, partition, offset, attempt, payload, after });
     }
 }

@@ -40,7 +40,7 @@ impl<P: Clone> Engine<P> {
             self.actions.push_back(Action::Stuck {
                 partition: entry.partition,
                 offset: entry.offset,
-                attempt: attempt.failed + 1,
+                attempt: attempt.failed + u32::from(entry.state != State::Writing),
                 running: now.saturating_since(attempt.since),
             });
         }

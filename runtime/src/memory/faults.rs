@@ -11,6 +11,7 @@ use crate::source::{SourceError, SourceEvent};
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     pub(super) unreachable: bool,
+    pub(super) no_letters: bool,
     hold_commits: bool,
     fail_commits: u32,
     delay_commits: Duration,
@@ -23,6 +24,8 @@ struct Held {
     group: String,
     member: u64,
     point: CommitPoint,
+    /// Of the partition by this member until then.
+    releases: u64,
 }
 
 impl MemoryLog {
@@ -40,6 +43,11 @@ impl MemoryLog {
     pub fn hold_commits(&self, hold: bool) {
         self.lock().faults.hold_commits = hold;
         self.answer_held();
+    }
+
+    /// Whether [sinks](Self::sink) can write nothing, until this is called again with `false`.
+    pub fn refuse_letters(&self, refuse: bool) {
+        self.lock().faults.no_letters = refuse;
     }
 
     /// Whether the log is out of reach: nothing can be read or committed, no event comes, and
@@ -60,9 +68,11 @@ impl MemoryLog {
     }
 
     pub(super) fn take_commit(&self, group: &str, member: u64, point: &CommitPoint) {
-        let held = Held { group: group.to_owned(), member, point: point.clone() };
+        let mut world = self.lock();
+        let sender = world.groups.get(group).and_then(|group| group.members.get(&member));
+        let releases = sender.map_or(0, |member| member.releases(point.partition));
+        let held = Held { group: group.to_owned(), member, point: point.clone(), releases };
         let delay = {
-            let mut world = self.lock();
             let faults = &mut world.faults;
             if faults.hold_commits || faults.unreachable {
                 faults.held.push(held);
@@ -70,6 +80,7 @@ impl MemoryLog {
             }
             faults.delay_commits
         };
+        drop(world);
         if delay.is_zero() {
             self.answer(held);
         } else {
@@ -96,7 +107,7 @@ impl MemoryLog {
     }
 
     fn answer(&self, held: Held) {
-        let Held { group, member, point } = held;
+        let Held { group, member, point, releases } = held;
         let mut world = self.lock();
         let failed = world.faults.fail_commits > 0;
         world.faults.fail_commits = world.faults.fail_commits.saturating_sub(1);
@@ -106,7 +117,9 @@ impl MemoryLog {
         } else {
             group.commit(member, &point)
         };
-        if let Some(member) = group.members.get_mut(&member) {
+        if let Some(member) = group.members.get_mut(&member)
+            && member.releases(point.partition) == releases
+        {
             let CommitPoint { partition, offset, .. } = point;
             member.tell(SourceEvent::Committed { partition, offset, result });
         }

@@ -35,6 +35,8 @@ pub(super) struct Member {
     revoking: HashSet<TopicPartition>,
     /// Expelled, and not yet joined again: with it, what it has still to release.
     expelled: Option<HashSet<PartitionId>>,
+    /// How often each partition was released: an answer to a commit from before is not told.
+    releases: HashMap<PartitionId, u64>,
     settled: bool,
 }
 
@@ -50,6 +52,7 @@ impl Member {
             positions: HashMap::new(),
             revoking: HashSet::new(),
             expelled: None,
+            releases: HashMap::new(),
             settled: false,
         }
     }
@@ -61,6 +64,11 @@ impl Member {
 
     pub(super) fn wake(&self) {
         self.waker.wake();
+    }
+
+    /// Changes when a partition is released.
+    pub(super) fn releases(&self, id: PartitionId) -> u64 {
+        self.releases.get(&id).copied().unwrap_or(0)
     }
 
     pub(super) fn name(&self, id: PartitionId) -> Option<&TopicPartition> {
@@ -108,6 +116,7 @@ impl Group {
             let Some(name) = member.name(*id).cloned() else { continue };
             member.revoking.remove(&name);
             member.positions.remove(id);
+            *member.releases.entry(*id).or_default() += 1;
             if let Some(left) = &mut member.expelled {
                 left.remove(id);
             } else if self.owners.get(&name) == Some(&number) {

@@ -16,6 +16,7 @@ impl<S: Source> Pump<S> {
             return false;
         }
         let sent = self.commit(now);
+        self.tell_stalls(now);
         let unanswered = {
             let core = self.shared.lock();
             let engine = &core.engine;
@@ -41,6 +42,7 @@ impl<S: Source> Pump<S> {
         for point in &self.points {
             if let Some(Some(held)) = self.held.get_mut(point.partition.index()) {
                 held.sent = Some(point.offset);
+                self.stalls.sent(point.partition, now);
             }
         }
         self.source.commit(&self.points);

@@ -1,6 +1,6 @@
 //! What the source tells.
 
-use tidegate_engine::{Instant, PartitionId, Start};
+use tidegate_engine::{Instant, Metadata, MetadataError, Offset, PartitionId, Start};
 
 use super::finish::Stage;
 use super::turn::{Held, Pump};
@@ -31,7 +31,8 @@ impl<S: Source> Pump<S> {
             SourceEvent::Settled => self.settled = true,
             SourceEvent::Committed { partition, offset, result } => {
                 let ok = result.is_ok();
-                if ok && self.held(partition).is_none_or(|held| held.sent != Some(offset)) {
+                // Not the answer to what was sent last, so one to an earlier assignment's commit.
+                if self.held(partition).is_none_or(|held| held.sent != Some(offset)) {
                     return;
                 }
                 self.shared.lock().engine.handle_committed(partition, offset, ok, now);
@@ -47,6 +48,9 @@ impl<S: Source> Pump<S> {
                     Ok(()) => Event::Committed { partition, offset },
                     Err(error) => Event::CommitFailed { partition, offset, error: error.clone() },
                 });
+                if ok {
+                    self.commit_succeeded(partition, now);
+                }
             }
             SourceEvent::PartitionFailed { partition, error } => {
                 self.partition_failed(partition, error);
@@ -83,6 +87,12 @@ impl<S: Source> Pump<S> {
         if self.held.len() <= id.index() {
             self.held.resize_with(id.index() + 1, || None);
         }
+        // A commit beyond the end of the log is not the end: it has to be read, to be told that it
+        // is not there.
+        let end = match committed {
+            Some(committed) => end.map(|end| if committed > end { committed.next() } else { end }),
+            None => end,
+        };
         let held = Held {
             name: name.clone(),
             committed,
@@ -100,6 +110,7 @@ impl<S: Source> Pump<S> {
         let finished_ahead = refused.is_none() && !metadata.is_empty();
         self.events.emit(&Event::Assigned { partition: name.clone(), committed, finished_ahead });
         if let Some(error) = refused {
+            let error = known_reason(error, committed, &metadata, incarnation);
             self.events.emit(&Event::MetadataIgnored { partition: name, error });
         }
     }
@@ -140,5 +151,35 @@ impl<S: Source> Pump<S> {
             partition,
             error: error.clone(),
         });
+    }
+}
+
+/// Why a commit's metadata was refused. The engine takes an unknown topic id (0) for another one
+/// than any known, which is right but no reason to speak of an earlier topic.
+fn known_reason(
+    error: MetadataError,
+    committed: Option<Offset>,
+    metadata: &str,
+    incarnation: u64,
+) -> Option<MetadataError> {
+    if error != MetadataError::OtherIncarnation {
+        return Some(error);
+    }
+    let named = committed.and_then(|offset| Metadata::decode(metadata, offset).ok());
+    let named = named.map_or(0, |metadata| metadata.incarnation);
+    (named != 0 && incarnation != 0).then_some(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_topic_id_is_not_called_another_topic() {
+        let other = || MetadataError::OtherIncarnation;
+        let at = Some(Offset(4));
+        assert_eq!(known_reason(other(), at, "", 0), None, "unknown now");
+        assert_eq!(known_reason(other(), at, "", 7), None, "unknown then");
+        assert_eq!(known_reason(MetadataError::Corrupt, at, "", 0), Some(MetadataError::Corrupt));
     }
 }

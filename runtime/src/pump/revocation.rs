@@ -219,6 +219,7 @@ impl<S: Source> Pump<S> {
 
     pub(super) fn forget(&mut self, ids: &[PartitionId]) {
         for id in ids {
+            self.stalls.forget(*id);
             if let Some(held) = self.held.get_mut(id.index()) {
                 *held = None;
             }

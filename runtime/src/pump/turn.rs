@@ -10,6 +10,7 @@ use tidegate_engine::{Action, Arrival, CommitPoint, Instant, KeyHasher, Offset, 
 use super::finish::{Finished, Stage};
 use super::reading::key_hasher;
 use super::revocation::Revocation;
+use super::stalls::Stalls;
 use crate::batch::{Batch, TopicPartition};
 use crate::event::{Event, Events};
 use crate::record::RecordRef;
@@ -70,6 +71,7 @@ pub(crate) struct Pump<S> {
     pub(super) commit_at: Option<Instant>,
     /// A commit failed a moment ago: the next not before this.
     pub(super) commit_not_before: Instant,
+    pub(super) stalls: Stalls,
     /// How many records may still be admitted.
     pub(super) remaining: Option<u64>,
     /// The group gave its assignment.
@@ -125,6 +127,7 @@ impl<S: Source> Pump<S> {
             declined: Vec::new(),
             commit_at: None,
             commit_not_before: Instant::default(),
+            stalls: Stalls::default(),
             remaining: settings.max_records,
             settled: false,
             stage: Stage::Running,

@@ -5,8 +5,6 @@ use std::time::Duration;
 /// A turn should take about so long: short enough that nothing waits long behind a slow record,
 /// long enough that a lock and two looks at the clock do not count.
 const TURN: u64 = 100_000;
-/// The most that is taken at once.
-const MOST: u64 = 64;
 /// Polls that take longer are worth a hand-over to another core; below, a second worker costs
 /// more than it brings (measured 1.4 times slower with handlers that are ready at once).
 const WORTH_SHARING: u64 = 1_500;
@@ -20,6 +18,9 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
+    /// The most that is taken at once.
+    pub(crate) const MOST: usize = 64;
+
     /// Begins with single records: the first one may block.
     pub(crate) fn new() -> Self {
         Self { poll: TURN }
@@ -27,7 +28,7 @@ impl Pace {
 
     /// How many dispatches to take for one turn.
     pub(crate) fn take(&self) -> usize {
-        (TURN / self.poll.max(1)).clamp(1, MOST) as usize
+        (TURN / self.poll.max(1)).clamp(1, Self::MOST as u64) as usize
     }
 
     /// So many polls took so long.

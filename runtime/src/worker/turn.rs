@@ -13,9 +13,10 @@ use super::pace::Pace;
 use super::slots::{Polled, Running, Slots, guarded};
 use crate::event::{Event, Events, FailureCause};
 use crate::handler::{Handler, OnCancel};
+use crate::letters::{Letters, ToWrite};
 use crate::outcome::{IntoOutcome, Outcome};
 use crate::record::{Record, RecordRef};
-use crate::shared::{Core, Shared, Stopped};
+use crate::shared::{Core, Shared};
 
 /// Woken futures polled in one turn, about.
 const WOKEN_PER_TURN: usize = 64;
@@ -26,6 +27,8 @@ const YIELD_AFTER: Duration = Duration::from_micros(500);
 /// And so many turns, about as many as fit into that time: on a paused clock time stands still, and
 /// a handler that wakes itself until another task has done something would wait for ever.
 const TURNS_AT_MOST: usize = 1_024;
+/// Dispatches taken at once at most, those that follow others in their lane included.
+const INBOX: usize = 2 * Pace::MOST;
 
 /// An attempt that ended with anything but "done".
 #[derive(Debug)]
@@ -44,6 +47,7 @@ pub(crate) struct Worker<H: Handler> {
     doorbell: Arc<Doorbell>,
     handler: Arc<H>,
     events: Events,
+    letters: Arc<Letters>,
     /// Whether the pump is a task of the same runtime, so that waking it may put it behind this
     /// task on the same thread.
     pump_is_task: bool,
@@ -56,8 +60,11 @@ pub(crate) struct Worker<H: Handler> {
     inbox: Vec<Dispatch<RecordRef>>,
     woken: Vec<u32>,
     done: Vec<Ticket>,
+    /// Not done yet, and something was given out to follow it.
+    broken: Vec<Ticket>,
     ended: Vec<Ended>,
     to_tell: Vec<Event>,
+    to_write: Vec<ToWrite>,
     cancels: HashMap<Ticket, CancelReason>,
     cancels_seen: u64,
     /// The last look at the engine brought nothing: look again when rung.
@@ -88,6 +95,7 @@ impl<H: Handler> Worker<H> {
         doorbell: Arc<Doorbell>,
         handler: Arc<H>,
         events: Events,
+        letters: Arc<Letters>,
         pump_is_task: bool,
     ) -> Self {
         Self {
@@ -96,6 +104,7 @@ impl<H: Handler> Worker<H> {
             doorbell,
             handler,
             events,
+            letters,
             pump_is_task,
             slots: Slots::new(),
             pace: Pace::new(),
@@ -104,8 +113,10 @@ impl<H: Handler> Worker<H> {
             inbox: Vec::new(),
             woken: Vec::new(),
             done: Vec::new(),
+            broken: Vec::new(),
             ended: Vec::new(),
             to_tell: Vec::new(),
+            to_write: Vec::new(),
             cancels: HashMap::new(),
             cancels_seen: 0,
             parked: false,
@@ -129,7 +140,9 @@ impl<H: Handler> Worker<H> {
     }
 
     fn should_look(&self) -> bool {
-        self.doorbell.take_ring() || !self.parked || !self.done.is_empty() || !self.ended.is_empty()
+        let nothing_to_tell =
+            self.done.is_empty() && self.broken.is_empty() && self.ended.is_empty();
+        self.doorbell.take_ring() || !self.parked || !nothing_to_tell
     }
 
     /// Polls what was woken; returns how many.
@@ -151,21 +164,34 @@ impl<H: Handler> Worker<H> {
         count
     }
 
-    /// Starts what was taken.
+    /// Starts what was taken. What follows another record in its lane is started if that one is
+    /// done at once; otherwise the engine gets it back at the next look.
     fn start_all(&mut self) {
         let count = self.inbox.len();
         if count == 0 {
             return;
         }
         let mut inbox = std::mem::take(&mut self.inbox);
-        for dispatch in inbox.drain(..) {
-            let Dispatch { ticket, partition, offset, attempt, payload } = dispatch;
+        // By place in the inbox, and a bit for each place that is done.
+        let mut started = [None; INBOX];
+        let mut done = 0u128;
+        for (place, dispatch) in inbox.drain(..).enumerate() {
+            let Dispatch { ticket, partition, offset, attempt, payload, after } = dispatch;
+            if let Some(before) = after
+                && done & (1 << before) == 0
+            {
+                self.broken.extend(started[before as usize]);
+                continue;
+            }
+            started[place] = Some(ticket);
+            let done_before = self.done.len();
             let running = Running { ticket, partition, offset, attempt, cancelled: None };
             let handler = &self.handler;
             let polled = self.slots.start(&self.doorbell, running, |cancellation| {
                 handler.handle(Record { of: payload, attempt, cancellation })
             });
             self.settle(running, polled);
+            done |= u128::from(self.done.len() > done_before) << place;
         }
         self.inbox = inbox;
         self.polled += count;
@@ -194,14 +220,18 @@ impl<H: Handler> Worker<H> {
             self.pace.measured(self.polled, now.saturating_since(since));
         }
         self.polled = 0;
-        let handed_in = self.done.len() + self.ended.len();
+        let handed_in = self.done.len() + self.broken.len() + self.ended.len();
+        // First, since what it is about may be done by now.
+        for ticket in self.broken.drain(..) {
+            core.engine.handle_unstarted(ticket);
+        }
         for ticket in self.done.drain(..) {
             core.engine.handle_outcome(ticket, EngineOutcome::Done, now);
             core.cancels.answered(ticket);
         }
         for ended in self.ended.drain(..) {
             core.cancels.answered(ended.running.ticket);
-            self.to_tell.extend(core.hand_in(ended, now));
+            self.to_tell.extend(core.hand_in(ended, &mut self.to_write, now));
         }
         if core.ended {
             drop(core);
@@ -221,7 +251,10 @@ impl<H: Handler> Worker<H> {
             helper = core.claim_idle_other(self.index);
         }
         let take = if helper.is_some() { 0 } else { self.pace.take() };
-        let took = core.engine.poll_dispatch(&mut self.inbox, take, now);
+        let mut took = core.engine.poll_dispatch(&mut self.inbox, take, now);
+        if !sharing && took < take {
+            took += core.engine.poll_followers(&mut self.inbox, INBOX - take);
+        }
         core.taken += took as u64;
         if helper.is_none() && sharing && core.engine.has_ready() {
             helper = core.claim_idle_other(self.index);
@@ -242,8 +275,10 @@ impl<H: Handler> Worker<H> {
         Some((wakes_pump && self.pump_is_task) || helper.is_some())
     }
 
+    /// Passes on what came of outcomes.
     fn tell(&mut self) {
         self.to_tell.drain(..).for_each(|event| self.events.emit(&event));
+        self.to_write.drain(..).for_each(|letter| self.letters.begin(letter));
     }
 
     /// Cancels those of the listed attempts that run here.
@@ -308,7 +343,12 @@ impl Core {
     }
 
     /// Hands in an outcome that is not "done" and says what came of it.
-    fn hand_in(&mut self, ended: Ended, now: tidegate_engine::Instant) -> Option<Event> {
+    fn hand_in(
+        &mut self,
+        ended: Ended,
+        to_write: &mut Vec<ToWrite>,
+        now: tidegate_engine::Instant,
+    ) -> Option<Event> {
         let Ended { running, cause, outcome } = ended;
         self.panics += u64::from(cause == FailureCause::Panicked);
         let (given, reason, overloaded) = match outcome {
@@ -318,6 +358,7 @@ impl Core {
             Outcome::Overloaded { retry_after, reason } => {
                 (EngineOutcome::Overloaded { retry_after }, reason, true)
             }
+            Outcome::DeadLetter { reason } => (EngineOutcome::DeadLetter, reason, false),
         };
         let verdict = self.engine.handle_outcome(running.ticket, given, now);
         let partition = self.name(running.partition);
@@ -335,25 +376,26 @@ impl Core {
                 })
             }
             Verdict::Stopped { attempts, .. } => {
-                if let Some(known) = self.partitions.get_mut(running.partition.index()) {
-                    known.stopped = Some(Stopped { offset: Some(offset), reason: reason.clone() });
-                }
+                self.stopped_at(running.partition, offset, &reason);
                 Some(Event::PartitionStopped { partition, offset, attempts, reason })
             }
             Verdict::GivenUp { attempts, .. } => {
                 Some(Event::GivenUp { partition, offset, attempts, reason })
             }
+            Verdict::DeadLetter { attempts, .. } => {
+                self.held_told = false;
+                let ticket = running.ticket;
+                let record = self.engine.payload(ticket)?.clone();
+                to_write.push(ToWrite { ticket, partition, record, attempts, cause, reason });
+                None
+            }
+            Verdict::Held { at } => {
+                let next = at.saturating_since(now);
+                let told = std::mem::replace(&mut self.held_told, true);
+                (!told).then_some(Event::DeadLetterHeld { partition, offset, reason, next })
+            }
             Verdict::Unfinished => Some(Event::Unfinished { partition, offset, cause, reason }),
             _ => None,
-        }
-    }
-}
-
-impl crate::shared::Cancels {
-    /// The attempt's outcome has come.
-    fn answered(&mut self, ticket: Ticket) {
-        if !self.reasons.is_empty() {
-            self.reasons.remove(&ticket);
         }
     }
 }

@@ -153,21 +153,7 @@ impl Lookup {
     ) -> Result<(), (Code, String)> {
         if self.incarnations.is(request) {
             self.incarnations = Asked::Wanted;
-            let topics = match result {
-                Ok(AdminAnswer::TopicIds(topics)) => topics,
-                Err((code, _)) if never_tells(code) => Vec::new(),
-                Err(error) => return Err(error),
-                Ok(_) => return Ok(()),
-            };
-            let mut known = HashMap::new();
-            for (name, id) in topics {
-                match id {
-                    Ok(id) => known.insert(name, id),
-                    Err(code) if never_tells(code) => None,
-                    Err(code) => return Err((code, format!("topic {name}: {code}"))),
-                };
-            }
-            self.incarnations = Asked::Known(known);
+            self.incarnations = Asked::Known(topic_ids(result)?);
         } else if self.committed.is(request) {
             self.committed = Asked::Wanted;
             let answers = match result? {
@@ -220,6 +206,28 @@ impl Lookup {
     }
 }
 
+/// The ids of topics. One that a broker will never tell is left out; an error means that it is to
+/// be asked again.
+pub(super) fn topic_ids(
+    result: Result<AdminAnswer, (Code, String)>,
+) -> Result<HashMap<String, u64>, (Code, String)> {
+    let topics = match result {
+        Ok(AdminAnswer::TopicIds(topics)) => topics,
+        Err((code, _)) if never_tells(code) => Vec::new(),
+        Err(error) => return Err(error),
+        Ok(_) => return Err((Code::Unknown, "an answer to another question".to_owned())),
+    };
+    let mut known = HashMap::new();
+    for (name, id) in topics {
+        match id {
+            Ok(id) => known.insert(name, id),
+            Err(code) if never_tells(code) => None,
+            Err(code) => return Err((code, format!("topic {name}: {code}"))),
+        };
+    }
+    Ok(known)
+}
+
 /// Whether a broker with this answer will never tell a topic's id: it is too old, or not allowed
 /// to. Then an earlier topic of the name is told by its leader epochs only.
 fn never_tells(code: Code) -> bool {
@@ -251,4 +259,29 @@ fn valid(answers: Vec<Answer>) -> Result<impl Iterator<Item = Answer>, (Code, St
 fn offsets(answer: AdminAnswer) -> Result<HashMap<TopicPartition, i64>, (Code, String)> {
     let AdminAnswer::Offsets(answers) = answer else { return Ok(HashMap::new()) };
     Ok(valid(answers)?.map(|answer| (answer.partition, answer.offset)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_topic_id_is_asked_again_unless_it_can_never_be_known() {
+        let settings = KafkaSettings::new("b:1", "g", ["t"]);
+        let mut lookup = Lookup::new(vec![TopicPartition::new("t", 0)], &settings);
+        let ask = |lookup: &mut Lookup, id: Result<u64, Code>| {
+            lookup.incarnations = Asked::Waiting(1);
+            let answer = AdminAnswer::TopicIds(vec![("t".to_owned(), id)]);
+            lookup.take(1, Ok(answer)).is_ok()
+        };
+        assert!(!ask(&mut lookup, Err(Code::UnknownTopicOrPartition)));
+        assert!(matches!(lookup.incarnations, Asked::Wanted), "asked again");
+        assert!(ask(&mut lookup, Err(Code::TopicAuthorizationFailed)));
+        assert!(matches!(&lookup.incarnations, Asked::Known(ids) if ids.is_empty()));
+        assert!(ask(&mut lookup, Ok(7)));
+        assert!(matches!(&lookup.incarnations, Asked::Known(ids) if ids["t"] == 7));
+        lookup.incarnations = Asked::Waiting(2);
+        assert!(lookup.take(2, Err((Code::RequestTimedOut, String::new()))).is_err());
+        assert!(matches!(lookup.incarnations, Asked::Wanted), "asked again");
+    }
 }

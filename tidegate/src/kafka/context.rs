@@ -23,3 +23,13 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {}
+
+/// librdkafka's levels are syslog's.
+pub(crate) fn log_level(level: i32) -> Level {
+    match level {
+        i32::MIN..=3 => Level::Error,
+        4 => Level::Warning,
+        5 | 6 => Level::Info,
+        _ => Level::Debug,
+    }
+}

@@ -1,10 +1,12 @@
 //! An offset that is not in the log: what there is instead is asked, and `on_gap` decides.
 
+use std::collections::HashMap;
+
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tidegate_engine::{Offset, PartitionId};
 use tidegate_runtime::{SourceError, SourceEvent, TopicPartition};
 
-use super::assign::Beginning;
+use super::assign::{Beginning, topic_ids};
 use super::native::{AdminAnswer, NativeClient, OffsetPoint};
 use super::read::Reader;
 use super::settings::OnGap;
@@ -18,15 +20,18 @@ pub(crate) struct Gap {
     offset: Offset,
     start_request: usize,
     end_request: usize,
+    topic_request: usize,
     log_start: Option<Offset>,
     log_end: Option<Offset>,
+    /// Of the topic as it is now, 0 if it cannot be known.
+    incarnation: Option<u64>,
     /// The runtime was told to let go of the partition; it begins again here once it did.
     again: Option<Beginning>,
 }
 
 impl Gap {
     pub(super) fn waits_for(&self, request: usize) -> bool {
-        self.start_request == request || self.end_request == request
+        [self.start_request, self.end_request, self.topic_request].contains(&request)
     }
 }
 
@@ -37,12 +42,14 @@ impl KafkaSource {
         reader.halted = true;
         let offset = if offset.0 < 0 { reader.position() } else { offset };
         let names = [reader.name().clone()];
-        let (start_request, end_request) = (self.requests + 1, self.requests + 2);
-        self.requests += 2;
+        let next = self.requests + 1;
+        let (start_request, end_request, topic_request) = (next, next + 1, next + 2);
+        self.requests += 3;
         if let Some(client) = &self.client {
             let committed = self.settings.read_committed();
             client.ask_offsets(start_request, &names, NativeClient::LOG_START, false);
             client.ask_offsets(end_request, &names, NativeClient::LOG_END, committed);
+            client.ask_topic_ids(topic_request, &[&names[0].topic]);
         }
         self.gaps.retain(|gap| gap.partition != id);
         self.gaps.push(Gap {
@@ -50,8 +57,10 @@ impl KafkaSource {
             offset,
             start_request,
             end_request,
+            topic_request,
             log_start: None,
             log_end: None,
+            incarnation: None,
             again: None,
         });
     }
@@ -64,33 +73,40 @@ impl KafkaSource {
     ) {
         let gap = &mut self.gaps[index];
         let (id, offset) = (gap.partition, gap.offset);
-        let found = match result {
+        let taken = match result {
+            result if request == gap.topic_request => {
+                topic_ids(result).map(|ids| gap.incarnation = Some(first_id(&ids)))
+            }
             Ok(AdminAnswer::Offsets(answers)) => match answers.first() {
-                Some(answer) if answer.error.is_none() => Ok(Offset(answer.offset)),
+                Some(answer) if answer.error.is_none() => {
+                    let found = Some(Offset(answer.offset));
+                    match gap.start_request == request {
+                        true => gap.log_start = found,
+                        false => gap.log_end = found,
+                    }
+                    Ok(())
+                }
                 Some(answer) => Err((answer.error.unwrap_or(Code::Unknown), String::new())),
                 None => Err((Code::Unknown, String::new())),
             },
             Ok(_) => Err((Code::Unknown, String::new())),
             Err(error) => Err(error),
         };
-        match found {
-            Ok(found) if gap.start_request == request => gap.log_start = Some(found),
-            Ok(found) => gap.log_end = Some(found),
-            Err((code, text)) => {
-                let topic = self.reader(id).map(|reader| reader.name().topic.to_string());
-                let error = trouble::explain(&self.settings, code, &text, topic.as_deref());
-                self.trouble(error);
-                self.gaps.remove(index);
-                self.gaps_to_ask.push((id, offset));
-                return self.ask_again();
-            }
+        if let Err((code, text)) = taken {
+            let topic = self.reader(id).map(|reader| reader.name().topic.to_string());
+            let error = trouble::explain(&self.settings, code, &text, topic.as_deref());
+            self.trouble(error);
+            self.gaps.remove(index);
+            self.gaps_to_ask.push((id, offset));
+            return self.ask_again();
         }
-        if let (Some(log_start), Some(log_end)) = (gap.log_start, gap.log_end) {
-            self.decide_gap(index, log_start, log_end);
+        if let Gap { log_start: Some(start), log_end: Some(end), incarnation: Some(of), .. } = *gap
+        {
+            self.decide_gap(index, start, end, of);
         }
     }
 
-    fn decide_gap(&mut self, index: usize, log_start: Offset, log_end: Offset) {
+    fn decide_gap(&mut self, index: usize, log_start: Offset, log_end: Offset, incarnation: u64) {
         let Gap { partition, offset, .. } = self.gaps[index];
         let Some(Some(reader)) = self.readers.get_mut(partition.index()) else { return };
         let name = reader.name().clone();
@@ -108,19 +124,22 @@ impl KafkaSource {
              on at {to}, as on-gap says"
         );
         let forward = to >= reader.position();
+        let before = self.incarnations.get(&name.topic).copied().unwrap_or(0);
+        let same_topic = incarnation == before || incarnation == 0;
         self.tell(SourceEvent::Trouble(SourceError::Other(text)));
-        if forward {
+        if forward && same_topic {
             self.gaps.remove(index);
             return self.restart(partition, &name, to);
         }
-        // Offsets only grow within one assignment, so a step back is a new one.
+        // Offsets only grow within one assignment, and it is of one topic: else it is a new one.
+        self.incarnations.insert(name.topic.clone(), incarnation);
         self.gaps[index].again = Some(Beginning {
             name,
             committed: None,
             leader_epoch: -1,
             metadata: String::new(),
             start: to,
-            incarnation: 0,
+            incarnation,
             end: self.settings.until_end.then_some(log_end),
             of_earlier_topic: None,
         });
@@ -161,4 +180,9 @@ impl KafkaSource {
         self.restart(id, &again.name, again.start);
         self.tell_assigned(id, again);
     }
+}
+
+/// Of the one topic that was asked for; 0 if its id cannot be known.
+fn first_id(ids: &HashMap<String, u64>) -> u64 {
+    ids.values().next().copied().unwrap_or(0)
 }

@@ -1,5 +1,7 @@
 //! How the Kafka client is configured, and what cannot be changed.
 
+use std::time::Duration;
+
 use rdkafka::ClientConfig;
 use thiserror::Error;
 
@@ -79,6 +81,9 @@ pub enum SettingsError {
         /// librdkafka's words.
         detail: String,
     },
+    /// Dead letters would be consumed again.
+    #[error("topic {0} is consumed and cannot be its own dead-letter topic")]
+    DeadLetterLoop(String),
     /// librdkafka does not accept the properties together.
     #[error("the properties do not go together: {0}")]
     Inconsistent(String),
@@ -113,6 +118,23 @@ const FIXED: &[(&str, &str, &str)] = &[
 /// Properties that the broker decides under `group.protocol=consumer`.
 const CLASSIC_ONLY: &[&str] =
     &["partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"];
+
+/// How the properties begin that say how a cluster is reached, whatever is done there.
+const CONNECTION: &[&str] = &[
+    "bootstrap.servers",
+    "metadata.broker.list",
+    "client.",
+    "security.",
+    "ssl.",
+    "sasl.",
+    "enable.ssl.",
+    "enable.sasl.",
+    "socket.",
+    "broker.",
+    "reconnect.",
+    "https.",
+    "debug",
+];
 
 impl KafkaSettings {
     /// Settings for a group on some topics, everything else at its default.
@@ -185,6 +207,28 @@ impl KafkaSettings {
         config.set("group.id", &self.group);
         config.create_native_config().map_err(|e| SettingsError::Inconsistent(e.to_string()))?;
         Ok(config)
+    }
+
+    /// How a producer beside the consumer reaches the cluster.
+    pub(crate) fn connection(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("client.id", "tidegate");
+        for (name, value) in &self.properties {
+            if CONNECTION.iter().any(|prefix| name.starts_with(prefix)) {
+                config.set(name, value);
+            }
+        }
+        if !self.brokers.is_empty() {
+            config.set("bootstrap.servers", &self.brokers);
+        }
+        config
+    }
+
+    /// How long the group waits for a member that does not poll or does not give back.
+    pub(crate) fn max_poll_interval(&self) -> Duration {
+        let given = self.properties.iter().rfind(|(name, _)| name == "max.poll.interval.ms");
+        let millis = given.and_then(|(_, value)| value.trim().parse().ok());
+        Duration::from_millis(millis.unwrap_or(300_000))
     }
 
     /// Whether only records of committed transactions are read (librdkafka's default).

@@ -1,9 +1,54 @@
 //! The client's errors in words that say what to do.
 
+use std::time::Duration;
+
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tidegate_runtime::SourceError;
+use tokio::time::Instant;
 
 use super::settings::KafkaSettings;
+
+/// The same trouble is told again after so long.
+const TELL_AGAIN: Duration = Duration::from_secs(30);
+/// So many troubles are remembered.
+const TROUBLES_KEPT: usize = 16;
+
+/// What was told lately.
+#[derive(Debug, Default)]
+pub(crate) struct Troubles {
+    told: Vec<(SourceError, Instant)>,
+    is_unreachable: bool,
+}
+
+impl Troubles {
+    /// Whether this is to be told: the same one was not told lately.
+    pub(crate) fn is_new(&mut self, error: &SourceError, now: Instant) -> bool {
+        self.told.retain(|(_, told)| now.duration_since(*told) < TELL_AGAIN);
+        let unreachable = |e: &SourceError| matches!(e, SourceError::Unreachable { .. });
+        let same = |(told, _): &(SourceError, Instant)| {
+            told == error || (unreachable(told) && unreachable(error))
+        };
+        if self.told.iter().any(same) {
+            return false;
+        }
+        // With many different ones the oldest may be told again early.
+        if self.told.len() >= TROUBLES_KEPT {
+            self.told.remove(0);
+        }
+        self.is_unreachable |= unreachable(error);
+        self.told.push((error.clone(), now));
+        true
+    }
+
+    /// The broker answers. Whether that is news.
+    pub(crate) fn are_over(&mut self) -> bool {
+        let over = std::mem::take(&mut self.is_unreachable);
+        if over {
+            self.told.clear();
+        }
+        over
+    }
+}
 
 /// What an error of the client means for this consumer.
 pub(crate) fn explain(
@@ -89,5 +134,25 @@ mod tests {
         assert!(denied.to_string().contains("group billing"), "{denied}");
         let eager = explain(&settings, Code::InconsistentGroupProtocol, "", None);
         assert!(eager.to_string().contains("cooperative-sticky"), "{eager}");
+    }
+
+    #[test]
+    fn a_trouble_is_told_once_and_again_after_a_while() {
+        let mut troubles = Troubles::default();
+        let unreachable = |detail: &str| SourceError::Unreachable {
+            brokers: "b:1".into(),
+            detail: detail.into(),
+        };
+        let missing = SourceError::UnknownTopic { topic: "t".into() };
+        let start = Instant::now();
+        assert!(!troubles.are_over(), "there was none");
+        assert!(troubles.is_new(&unreachable("refused"), start));
+        assert!(!troubles.is_new(&unreachable("in other words"), start), "the same");
+        assert!(troubles.is_new(&missing, start));
+        assert!(!troubles.is_new(&missing, start + TELL_AGAIN / 2));
+        assert!(troubles.is_new(&missing, start + TELL_AGAIN));
+        assert!(troubles.are_over());
+        assert!(!troubles.are_over(), "told once");
+        assert!(troubles.is_new(&unreachable("again"), start + TELL_AGAIN));
     }
 }

@@ -178,6 +178,20 @@ impl Running {
         })
     }
 
+    /// Whether it has come to its end.
+    pub fn has_ended(&self) -> bool {
+        self.run.is_finished()
+    }
+
+    /// Drops the run in the middle of its work, and waits until all of it is gone.
+    pub fn abort(self) {
+        let Self { run, runtime, .. } = self;
+        run.abort();
+        let _ = runtime.block_on(run);
+        // Its own thread may need a moment to notice, and what it sent before to arrive.
+        std::thread::sleep(Duration::from_secs(1));
+    }
+
     /// Shuts it down and waits.
     pub fn stop(mut self) -> Summary {
         if let Some(stop) = self.stop.take() {
@@ -194,4 +208,14 @@ pub fn wait_for(what: &str, mut happened: impl FnMut() -> bool) {
         assert!(Instant::now() < until, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Plays a test under both group protocols, side by side.
+pub fn on_both_protocols(test: impl Fn(&'static str) + Sync) {
+    std::thread::scope(|scope| {
+        for protocol in ["classic", "consumer"] {
+            let test = &test;
+            scope.spawn(move || test(protocol));
+        }
+    });
 }

@@ -134,18 +134,30 @@ impl NativeClient {
         self.consumer.incremental_unassign(&list)
     }
 
-    /// Begins to commit; the answer is an event.
-    pub(crate) fn commit(&self, points: &[OffsetPoint<'_>]) -> KafkaResult<()> {
+    /// Begins to commit; the answer is an event with this number.
+    pub(crate) fn commit(&self, number: usize, points: &[OffsetPoint<'_>]) -> KafkaResult<()> {
         let list = to_list(points)?;
+        let number = ptr::without_provenance_mut(number);
         // SAFETY: the list is only read during the call; queue and client are alive. Without a
-        // callback the answer is put on the queue.
+        // callback the answer is put on the queue. The number is given back and never followed.
         let error = unsafe {
-            sys::rd_kafka_commit_queue(self.raw(), list.ptr(), self.main.0, None, ptr::null_mut())
+            sys::rd_kafka_commit_queue(self.raw(), list.ptr(), self.main.0, None, number)
         };
         match error {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
             error => Err(KafkaError::ConsumerCommit(error.into())),
         }
+    }
+
+    /// Wakes the client's own thread, whatever its clock says.
+    ///
+    /// The story: that thread, which sends heartbeats, sleeps until a moment of the wall clock. If
+    /// that clock is set back by an hour meanwhile, it sleeps for an hour, unless it is given
+    /// something to do. A commit of nothing is that: it sends nothing, and is answered (with
+    /// number 0) that there was nothing to commit.
+    pub(crate) fn wake(&self) {
+        // The answer says no more than an error here would.
+        let _ = self.commit(0, &[]);
     }
 
     /// The next offset the client would hand out, transaction markers passed over included.

@@ -33,8 +33,12 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) enum NativeEvent {
     Rebalance(Rebalance, Vec<TopicPartition>),
-    /// The answer to a commit.
-    Commit(Option<RDKafkaErrorCode>, Vec<Answer>),
+    /// The answer to the commit with this number.
+    Commit {
+        number: usize,
+        error: Option<RDKafkaErrorCode>,
+        answers: Vec<Answer>,
+    },
     /// Something went wrong; `topic` if it is one topic's.
     Error {
         code: RDKafkaErrorCode,
@@ -84,9 +88,11 @@ unsafe fn copy(raw: *mut sys::rd_kafka_event_t) -> NativeEvent {
                 let list = answers(sys::rd_kafka_event_topic_partition_list(raw));
                 NativeEvent::Rebalance(kind, list.into_iter().map(|a| a.partition).collect())
             }
-            sys::RD_KAFKA_EVENT_OFFSET_COMMIT => {
-                NativeEvent::Commit(error, answers(sys::rd_kafka_event_topic_partition_list(raw)))
-            }
+            sys::RD_KAFKA_EVENT_OFFSET_COMMIT => NativeEvent::Commit {
+                number: sys::rd_kafka_event_opaque(raw).addr(),
+                error,
+                answers: answers(sys::rd_kafka_event_topic_partition_list(raw)),
+            },
             sys::RD_KAFKA_EVENT_ERROR => {
                 let partition = sys::rd_kafka_event_topic_partition(raw);
                 let topic = (!partition.is_null()).then(|| {
