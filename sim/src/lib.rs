@@ -1,5 +1,7 @@
-//! A simulated world for Tidegate's engine: so far the tape that decides everything, the history
-//! that a world writes, and the checkers that read it.
+//! A simulated world for Tidegate's engine.
+//!
+//! A log, a group, members and handlers live on virtual time, and one tape of bytes decides
+//! everything that happens. The engine is the real one; everything around it misbehaves.
 
 #![forbid(unsafe_code)]
 
@@ -7,6 +9,8 @@ pub mod checkers;
 mod coverage;
 pub mod history;
 mod tape;
+mod world;
 
 pub use coverage::{Coverage, Reached};
 pub use tape::Tape;
+pub use world::{Finished, run};
