@@ -291,7 +291,7 @@ impl<P: Clone> Engine<P> {
         self.in_flight -= 1;
     }
 
-    /// A permit is in use from now on.
+    /// Puts a record among those that run, by its start: a handler, or the writing of a letter.
     fn begin_running(&mut self, slot: u32, now: Instant) {
         self.running.push_back::<P, Turn>(&mut self.slab, slot);
         for cursor in [&mut self.timeout_cursor, &mut self.stuck_cursor] {

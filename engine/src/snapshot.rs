@@ -90,7 +90,7 @@ pub struct Snapshot {
     pub ready: u32,
     /// Of these, how many wait for a next attempt.
     pub backing_off: u32,
-    /// Dead letters being written; they are in flight.
+    /// Dead letters being written. They are part of `in_flight`.
     pub writing: u32,
     /// How many records may become dead letters before another one is done.
     pub dead_letter_credit: u32,

@@ -424,6 +424,9 @@ impl World {
             return;
         }
         m.engine.handle_lost(id(partition), self.now);
+        let written = m.running.values();
+        let written = written.filter(|r| r.partition == partition && r.writing && !r.orphan);
+        m.credit = (m.credit + written.count() as u32).min(self.config.dead_letter_credit);
         m.running.values_mut().filter(|r| r.partition == partition).for_each(|r| r.orphan = true);
         self.check_budgets(member);
     }

@@ -158,6 +158,11 @@ impl Writing {
             Verdict::Stopped { .. } => {
                 events.emit(&Event::PartitionStopped { partition, offset, attempts, reason });
             }
+            // Nobody cancelled it: the sink panicked.
+            Verdict::Held { .. } if !failing.swap(true, Ordering::Relaxed) => {
+                let error = "the sink panicked".to_owned();
+                events.emit(&Event::DeadLettersFail { partition, offset, error });
+            }
             Verdict::Unfinished => {
                 events.emit(&Event::Unfinished { partition, offset, cause, reason });
             }

@@ -152,14 +152,15 @@ async fn a_refused_letter_stops_its_partition_and_a_sink_that_panics_is_asked_ag
     for panics in [false, true] {
         let log = log(1);
         fill(&log, 5, 1);
-        let sink = Broken { panics, called: Arc::default() };
-        let run = consumer(&log, settings(letters(1))).dead_letters(sink).run(
-            |record: Record| async move {
-                if record.offset() == 2 { Outcome::dead_letter("bad") } else { Outcome::Done }
-            },
-        );
+        let (sink, events) = (Broken { panics, called: Arc::default() }, EventLog::default());
+        let consumer = consumer(&log, settings(letters(1))).dead_letters(sink);
+        let run = consumer.on_event(events.listener()).run(|record: Record| async move {
+            if record.offset() == 2 { Outcome::dead_letter("bad") } else { Outcome::Done }
+        });
         let summary = run.await.unwrap();
         if panics {
+            assert_eq!(events.count(|e| matches!(e, Event::DeadLettersFail { .. })), 1);
+            assert_eq!(events.count(|e| matches!(e, Event::Recovered(_))), 1);
             assert_eq!((summary.counters.dead_lettered, summary.finished()), (1, 5));
         } else {
             assert_eq!((summary.finished(), committed(&log, 0)), (2, Some(2)));

@@ -115,3 +115,31 @@ fn a_topic_cannot_be_its_own_dead_letter_topic() {
     let refused = builder.build().unwrap_err().to_string();
     assert!(refused.contains("loop") && refused.contains("dead-letter"), "{refused}");
 }
+
+#[test]
+fn a_dead_letter_topic_that_a_pattern_subscribes_is_no_loop() {
+    let (broker, dead) = topic("pattern-letters", vec![NewRecord::new().value("bad")]);
+    broker.admin().create_topic(NewTopic::new(&dead));
+    let builder = tidegate::Consumer::builder()
+        .brokers(broker.bootstrap())
+        .group("pattern-letters")
+        .topic("^pattern-letters.*")
+        .dead_letter_topic(&dead);
+    let running = Running::start(builder, &Recorder::new().member("a"), choosy);
+    running.wait_told("is its own dead-letter topic");
+    let summary = running.stop();
+    assert_eq!((letters(broker, &dead).len(), summary.counters.dead_lettered), (1, 1));
+    assert_eq!(&*summary.stopped[0].partition.topic, dead);
+}
+
+#[test]
+fn a_letter_that_its_topic_never_takes_stops_the_partition() {
+    let name = "letters-keyless";
+    let (broker, dead) = topic(name, vec![NewRecord::new().value("bad")]);
+    broker.admin().create_topic(NewTopic::new(&dead).compacted());
+    let builder = builder(broker, name).dead_letter_topic(&dead).until_end(true);
+    let summary = Running::start(builder, &Recorder::new().member("a"), choosy).join().unwrap();
+    let [stopped] = &summary.stopped[..] else { panic!("{summary}") };
+    assert!(stopped.reason.contains("compacted"), "{}", stopped.reason);
+    assert_eq!(committed(broker, name), 0);
+}

@@ -72,21 +72,6 @@ pub(crate) struct DeliveryArgs {
     )]
     dead_letter: Option<String>,
 
-    /// How many more records may become dead letters than succeeded meanwhile; then they are tried
-    /// again, so that a target that is down does not empty the topic into --dead-letter.
-    /// 1 to 1,000,000.
-    #[arg(
-        long,
-        value_name = "N",
-        env = "TIDEGATE_DEAD_LETTER_CREDIT",
-        hide_env_values = true,
-        default_value_t = 10,
-        value_parser = clap::value_parser!(u32).range(1..=1_000_000),
-        requires = "dead_letter",
-        help_heading = "Attempts"
-    )]
-    dead_letter_credit: u32,
-
     /// The wait before the second attempt; it doubles with each further one, with jitter. 1ms to
     /// 1day.
     #[arg(
@@ -255,7 +240,6 @@ impl DeliveryArgs {
             .shutdown_timeout(self.shutdown_timeout);
         if let Some(topic) = &self.dead_letter {
             builder = builder.dead_letter_topic(topic);
-            builder = builder.dead_letter_credit(self.dead_letter_credit);
         }
         if let Some(timeout) = self.timeout {
             builder = builder.handler_timeout(timeout);
@@ -283,7 +267,6 @@ mod tests {
         assert_eq!(args.retries + 1, config.max_attempts);
         assert_eq!(config.after_last_attempt, AfterLastAttempt::StopPartition);
         assert_eq!(args.after_last_attempt, LastAttempt::Stop);
-        assert_eq!(args.dead_letter_credit, config.dead_letter_credit);
         assert_eq!(Backoff { initial: args.backoff, max: args.backoff_max }, config.backoff);
         assert_eq!(args.timeout, config.handler_timeout);
         assert_eq!(args.stuck_after, config.stuck_after);

@@ -77,16 +77,25 @@ impl<P: Clone> Engine<P> {
         self.tell_if_drained(id);
     }
 
-    /// Emits [`Action::Cancel`] for every handler of a partition, and for every dead letter that is
-    /// being written. The partition stays until
+    /// Emits [`Action::Cancel`] for every handler of a partition, for what was given out to follow
+    /// it (it may have been started meanwhile), and for every dead letter that is being written.
+    /// The partition stays until
     /// [`handle_revoked`](Self::handle_revoked): a handler that ends first still counts.
     pub fn cancel_partition(&mut self, id: PartitionId, _now: Instant) {
         let mut slot = self.running.head;
         while slot != NIL {
             let entry = &self.slab[slot];
             if entry.partition == id && matches!(entry.state, State::InFlight | State::Writing) {
-                let ticket = self.slab.ticket(slot);
-                self.actions.push_back(Action::Cancel { ticket, reason: CancelReason::Revoked });
+                let reason = CancelReason::Revoked;
+                let mut last = slot;
+                loop {
+                    let ticket = self.slab.ticket(last);
+                    self.actions.push_back(Action::Cancel { ticket, reason });
+                    if !self.slab.is_followed(last) {
+                        break;
+                    }
+                    last = self.slab[last].lane_next;
+                }
             }
             slot = self.slab[slot].turn_next;
         }
@@ -135,13 +144,15 @@ impl<P: Clone> Engine<P> {
             return;
         };
         self.memories[id.index()] = Some(self.remember(&partition));
+        let mut letters = 0;
         let mut slot = partition.track.head;
         while slot != NIL {
             let entry = &mut self.slab[slot];
             let next = entry.track_next;
             match entry.state {
                 State::InFlight | State::Writing => {
-                    self.writing -= u32::from(entry.state == State::Writing);
+                    // A letter whose fate stays unknown is not charged.
+                    letters += u32::from(entry.state == State::Writing);
                     entry.state = State::Orphaned;
                     entry.payload = None;
                 }
@@ -153,6 +164,8 @@ impl<P: Clone> Engine<P> {
             }
             slot = next;
         }
+        self.writing -= letters;
+        (0..letters).for_each(|_| self.earn_letter());
         self.assigned -= 1;
     }
 

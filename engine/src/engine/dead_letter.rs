@@ -36,12 +36,13 @@ impl<P: Clone> Engine<P> {
                 self.counters.dead_lettered += 1;
                 self.finish(slot, now)
             }
-            LetterOutcome::Refused => {
+            LetterOutcome::Refused if phase == Phase::Active => {
                 self.earn_letter();
                 self.stop_at(slot, now);
                 Verdict::Stopped { partition: id, offset, attempts }
             }
-            LetterOutcome::Abandoned => {
+            // Of a partition that is given away the next owner finds out for itself.
+            LetterOutcome::Refused | LetterOutcome::Abandoned => {
                 self.earn_letter();
                 if phase == Phase::Active {
                     Verdict::Held { at: self.hold(slot, now) }

@@ -62,6 +62,8 @@ pub(crate) struct Worker<H: Handler> {
     done: Vec<Ticket>,
     /// Not done yet, and something was given out to follow it.
     broken: Vec<Ticket>,
+    /// What was to follow: given back by that, and not to be cancelled any more.
+    unstarted: Vec<Ticket>,
     ended: Vec<Ended>,
     to_tell: Vec<Event>,
     to_write: Vec<ToWrite>,
@@ -114,6 +116,7 @@ impl<H: Handler> Worker<H> {
             woken: Vec::new(),
             done: Vec::new(),
             broken: Vec::new(),
+            unstarted: Vec::new(),
             ended: Vec::new(),
             to_tell: Vec::new(),
             to_write: Vec::new(),
@@ -181,6 +184,7 @@ impl<H: Handler> Worker<H> {
                 && done & (1 << before) == 0
             {
                 self.broken.extend(started[before as usize]);
+                self.unstarted.push(ticket);
                 continue;
             }
             started[place] = Some(ticket);
@@ -224,6 +228,9 @@ impl<H: Handler> Worker<H> {
         // First, since what it is about may be done by now.
         for ticket in self.broken.drain(..) {
             core.engine.handle_unstarted(ticket);
+        }
+        for ticket in self.unstarted.drain(..) {
+            core.cancels.answered(ticket);
         }
         for ticket in self.done.drain(..) {
             core.engine.handle_outcome(ticket, EngineOutcome::Done, now);

@@ -66,20 +66,24 @@ impl KafkaDeadLetters {
     }
 
     /// The producer; a new one if there is none, or if the one there was cannot go on.
-    fn producer(&self) -> Result<Producer, SinkError> {
+    fn producer(&self) -> Result<Producer, KafkaError> {
         let mut slot = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(producer) = &*slot
             && producer.client().fatal_error().is_none()
         {
             return Ok(Arc::clone(producer));
         }
-        let made = self.config.create_with_context(Context);
-        let made = Arc::new(made.map_err(|error| self.failed(&error))?);
+        let made = Arc::new(self.config.create_with_context(Context)?);
         *slot = Some(Arc::clone(&made));
         Ok(made)
     }
 
     async fn put(&self, letter: &Letter) -> Result<(), SinkError> {
+        if letter.record.topic() == self.topic {
+            // Subscribed by a pattern: the letter would come back for ever.
+            let topic = &self.topic;
+            return Err(SinkError::Refused(format!("{topic} is its own dead-letter topic")));
+        }
         match self.send(letter, self.headers(letter)).await {
             Err(error) if is_too_large(&error) => {}
             result => return result.map_err(|error| self.failed(&error)),
@@ -95,7 +99,7 @@ impl KafkaDeadLetters {
     }
 
     async fn send(&self, letter: &Letter, headers: OwnedHeaders) -> Result<(), KafkaError> {
-        let producer = self.producer().map_err(|_| KafkaError::Canceled)?;
+        let producer = self.producer()?;
         let mut record = FutureRecord::<[u8], [u8]>::to(&self.topic).headers(headers);
         if let Some(key) = letter.record.key() {
             record = record.key(key);
@@ -110,6 +114,12 @@ impl KafkaDeadLetters {
 
     fn failed(&self, error: &KafkaError) -> SinkError {
         let topic = &self.topic;
+        if error.rdkafka_error_code() == Some(Code::InvalidRecord) {
+            return SinkError::Refused(format!(
+                "dead-letter topic {topic} does not take the record (a compacted topic takes none \
+                 without a key): {error}"
+            ));
+        }
         SinkError::Failed(match error.rdkafka_error_code() {
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
                 format!("dead-letter topic {topic} does not exist; create it")

@@ -206,13 +206,15 @@ impl Message {
         let raw = self.raw();
         // SAFETY: the message is alive.
         let is_v2 = unsafe { sys::rd_kafka_message_leader_epoch(self.0) } >= 0;
-        if raw.payload.is_null() || !is_v2 || !*PAYLOAD_IS_IN_RESPONSE {
+        // An empty value points anywhere.
+        if raw.payload.is_null() || raw.len == 0 || !is_v2 || !*PAYLOAD_IS_IN_RESPONSE {
             return false;
         }
         // SAFETY: in the versions for which `PAYLOAD_IS_IN_RESPONSE` holds, the payload of a
         // format 2 record lies in the buffer of its response (or what that was decompressed to),
-        // which is one piece and lives as long as the message; the number of headers follows it
-        // there, and the client has checked that the record's length reaches that far.
+        // which is one piece and lives as long as the message. The number of headers follows it
+        // there in every well-formed record, and brokers check the form of what is produced: only
+        // one that sends a record without that number would have the byte behind it read.
         unsafe { *raw.payload.cast::<u8>().add(raw.len) == 0 }
     }
 
