@@ -5,7 +5,7 @@
 use tidegate_sim::{Coverage, Tape, run};
 
 #[test]
-#[ignore = "a member that was expelled and does not know is judged as an owner (seed 2)"]
+
 fn schedules_keep_every_promise() {
     let mut coverage = Coverage::default();
     for seed in 0..400 {

@@ -23,9 +23,18 @@ struct Lane {
     finished: bool,
 }
 
+/// A member's assignment of a partition.
+#[derive(Clone, Copy, Debug)]
+struct Holder {
+    member: u32,
+    serial: u32,
+    /// The group has taken it away, and the member may not know yet.
+    expelled: bool,
+}
+
 /// Every handler start
-/// * beside another handler of its lane, unless that one's member has lost the partition (a
-///   member that hangs does not know) and is not the same process;
+/// * beside another handler of its lane, unless the member of one of them was expelled (and may not
+///   know it), and they are not the same process;
 /// * while a record of the lane with a lower offset never finished;
 /// * at a lower offset than the last one of the same assignment, or behind one that it repeats and
 ///   that is unfinished.
@@ -33,8 +42,8 @@ struct Lane {
 pub struct Order {
     book: LaneBook,
     lanes: Vec<Vec<Lane>>,
-    /// The members that have a partition, and the number of their assignment.
-    serials: Vec<Vec<(u32, u32)>>,
+    /// The members that have a partition, or believe so, and their assignment of it.
+    holders: Vec<Vec<Holder>>,
     next_serial: u32,
     is_off: bool,
 }
@@ -45,7 +54,7 @@ impl Order {
         Self {
             book: LaneBook::new(order),
             lanes: Vec::new(),
-            serials: Vec::new(),
+            holders: Vec::new(),
             next_serial: 1,
             is_off: order == Lanes::None,
         }
@@ -55,8 +64,8 @@ impl Order {
         let RecordAt { partition, offset, .. } = record;
         let Some(number) = self.book.lane(record) else { return Ok(()) };
         let member = event.member;
-        let serials = entry(&mut self.serials, partition);
-        let serial = serials.iter().find(|(m, _)| *m == member).map_or(0, |(_, serial)| *serial);
+        let holder = entry(&mut self.holders, partition).iter().find(|h| h.member == member);
+        let (serial, expelled) = holder.map_or((0, false), |h| (h.serial, h.expelled));
         let head = self.book.head(partition, number);
         let lane = entry(entry(&mut self.lanes, partition), number);
         let told = |problem: String| {
@@ -64,7 +73,7 @@ impl Order {
             Err(broken("order", event, text))
         };
         for runs in &lane.running {
-            if runs.member == member || !runs.orphan {
+            if runs.member == member || !(runs.orphan || expelled) {
                 let Runs { member, offset, .. } = runs;
                 return told(format!("while member {member} handles offset {offset}"));
             }
@@ -82,8 +91,10 @@ impl Order {
                 return told(format!("while offset {}, which is repeated, is not done", lane.last));
             }
         }
-        (lane.serial, lane.last, lane.finished) = (serial, offset, false);
-        lane.running.push(Runs { member, offset, orphan: false });
+        if !expelled {
+            (lane.serial, lane.last, lane.finished) = (serial, offset, false);
+        }
+        lane.running.push(Runs { member, offset, orphan: expelled });
         Ok(())
     }
 
@@ -139,18 +150,22 @@ impl Checker for Order {
                 }
             }
             What::Assigned { partition, .. } => {
-                let serials = entry(&mut self.serials, partition);
-                serials.retain(|(m, _)| *m != member);
-                serials.push((member, self.next_serial));
+                let holders = entry(&mut self.holders, partition);
+                holders.retain(|h| h.member != member);
+                holders.push(Holder { member, serial: self.next_serial, expelled: false });
                 self.next_serial += 1;
             }
             What::Released { partition, .. } | What::Lost { partition } => {
                 self.orphan(member, Some(partition));
             }
-            What::Expelled => self.orphan(member, None),
+            What::Expelled => {
+                self.orphan(member, None);
+                let holders = self.holders.iter_mut().flatten();
+                holders.filter(|h| h.member == member).for_each(|h| h.expelled = true);
+            }
             What::Ended => {
                 self.change(None, |running| running.retain(|r| r.member != member));
-                self.serials.iter_mut().for_each(|s| s.retain(|(m, _)| *m != member));
+                self.holders.iter_mut().for_each(|h| h.retain(|h| h.member != member));
             }
             What::Truncated { partition, offset, .. } => {
                 self.change(Some(partition), |running| running.retain(|r| r.offset < offset));
