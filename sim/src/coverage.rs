@@ -21,22 +21,50 @@ macro_rules! reached {
 reached! {
     /// A member was killed.
     Kill => "member killed",
-    /// And began a new life.
+    /// A process began after another one.
     Restart => "member restarted",
-    /// It came back after it was expelled.
-    Zombie => "member came back as a zombie",
+    /// A member hung.
+    Hung => "member hung",
+    /// And longer than its session.
+    HungTooLong => "member hung past its session",
     /// The group took everything from a member.
     Expelled => "member expelled",
+    /// It came back after it was expelled.
+    Zombie => "member came back as a zombie",
+    /// A member was asked to end.
+    Leaving => "member asked to end",
+    /// It had given everything back.
+    Left => "member left",
+    /// A member knows no finished ranges.
+    Older => "member without finished ranges",
     /// A partition moved cleanly.
     ReleaseClean => "partition released cleanly",
     /// A partition was given back with something uncommitted or running.
     ReleaseDirty => "partition released at a deadline",
     /// Handlers were cancelled at the end of a drain.
     DrainDeadline => "drain deadline passed",
+    /// The topic grew.
+    PartitionAdded => "partition added",
+    /// An unclean election cut the log.
+    Truncated => "log truncated",
+    /// Retention removed records.
+    Expired => "log expired",
+    /// The committed offset was not in the log.
+    GapAtStart => "committed offset not in the log",
+    /// A reader found a gap and went on.
+    GapReset => "gap found, read on",
+    /// A reader found a gap and stopped.
+    GapStop => "gap found, stopped",
     /// Finished ranges of a commit were used.
     RangesUsed => "finished ranges used",
+    /// There was no room for some.
+    RangesDropped => "finished ranges dropped",
     /// Records were left out because of them or of own memory.
     AlreadyFinished => "records left out as finished",
+    /// Another program committed.
+    Foreign => "foreign commit",
+    /// And its words were found.
+    ForeignSeen => "foreign metadata refused",
     /// A commit took long.
     CommitSlow => "commit slow",
     /// It was taken, and the answer lost.
@@ -50,19 +78,27 @@ reached! {
     /// An answer came after its partition had moved on.
     AnswerStale => "commit answer for an earlier assignment",
     /// An offset without a record.
-    Gap => "gap in offsets",
+    Gap => "offset without a record",
     /// A record without a key.
     Keyless => "record without a key",
     /// It did not fit, and room was reserved.
     Reserved => "room reserved for a large record",
     /// No capacity.
     Full => "no capacity",
+    /// A record was given out behind another.
+    Follower => "record given out behind another",
+    /// And was not started.
+    Unstarted => "followers given back",
     /// A handler failed.
     Failure => "handler failed",
+    /// A handler panicked.
+    Panic => "handler panicked",
     /// A handler hung.
     HandlerHang => "handler hung",
     /// And was cancelled for it.
     TimedOut => "handler timed out",
+    /// A cancelled handler spoke nevertheless.
+    LateWord => "late word of a cancelled handler",
     /// Overload.
     Overloaded => "overload answer",
     /// Skipped by a handler.
@@ -70,13 +106,25 @@ reached! {
     /// Given up.
     GivenUp => "record given up",
     /// A partition stopped.
-    Stopped => "partition stopped at a record",
+    Stopped => "partition stopped",
+    /// A dead letter was written.
+    LetterWritten => "dead letter written",
+    /// But the answer was lost.
+    LetterAnswerLost => "dead letter written, answer lost",
+    /// It cannot be written.
+    LetterRefused => "dead letter refused",
+    /// There was no credit for it.
+    LetterHeld => "dead letter held for want of credit",
+    /// Its topic is down.
+    LettersDown => "dead-letter topic down",
+    /// A letter waits for it.
+    LetterWaits => "dead letter waits for its topic",
     /// Ended without being finished in a drain.
     Unfinished => "attempt failed in a drain",
     /// A handler outlived its partition.
     Orphan => "outcome of an orphan",
-    /// The limit shrank.
-    LimitDown => "limit lowered",
+    /// The limit changed.
+    LimitChanged => "limit changed",
     /// A stuck handler was reported.
     StuckTold => "stuck handler reported",
     /// No progress was reported.

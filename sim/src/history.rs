@@ -182,12 +182,16 @@ pub enum What {
         start: i64,
         /// The first offset behind it.
         end: i64,
+        /// The highest leader epoch of the records that it speaks of, -1 if unknown. A record of a
+        /// later one is a new record at an old offset and not meant.
+        epoch: i32,
     },
-    /// The committed offset is not in the log (any more): the next owner begins at `offset`.
+    /// What was to be read next is not in the log (any more). A member: it begins again at `offset`
+    /// itself. Nobody: the committed offset was set to it.
     Reset {
         /// Of which partition.
         partition: u32,
-        /// Where its next owner begins.
+        /// Where it is read on.
         offset: i64,
     },
     /// Another program wrote a commit without ranges at the committed offset.

@@ -8,9 +8,13 @@
 pub mod checkers;
 mod coverage;
 pub mod history;
+mod shrink;
 mod tape;
 mod world;
 
 pub use coverage::{Coverage, Reached};
+pub use shrink::shrink;
 pub use tape::Tape;
-pub use world::{Finished, run};
+#[cfg(tidegate_canary)]
+pub use tidegate_engine::Canary;
+pub use world::{Finished, run, run_and_keep};

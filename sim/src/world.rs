@@ -1,21 +1,29 @@
 //! A log, a group, members with the real engine, their handlers, and whoever breaks them, on
 //! virtual time. The tape decides everything that happens.
 
+mod assigned;
+mod chaos;
 mod group;
 mod handlers;
+mod letters;
+mod log;
 mod member;
 mod plan;
+mod shell;
 
+use std::any::Any;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tidegate_engine::Instant;
 
 use self::group::Group;
+use self::log::{Log, Record};
 use self::member::Member;
 use self::plan::{MILLI, Plan, SECOND};
 use crate::checkers::{Checker, Checkers, Violation};
-use crate::history::{Event, NOBODY, RecordAt, TraceHash, What};
+use crate::history::{Event, TraceHash, What};
 use crate::{Coverage, Reached, Tape};
 
 /// What a run came to.
@@ -27,32 +35,38 @@ pub struct Finished {
     pub hash: u64,
     /// Records that the log has had.
     pub records: u64,
+    /// The last events, if they were asked for.
+    pub events: Vec<Event>,
 }
 
+/// Something that happens later. What happens to a process names its life: a member that hangs
+/// meets it when it wakes, one that is dead never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Produce,
     Chaos,
     Calm,
-    HandlerEnds { life: u32, serial: u32 },
-    LetterAnswered { life: u32, serial: u32 },
     CommitArrives { request: u32 },
-    CommitAnswered { request: u32 },
-    CommitTick { life: u32 },
-    EngineDue { life: u32 },
-    DrainEnds { life: u32, partition: u32, assignment: u32 },
     SessionEnds { life: u32 },
-    Learns { life: u32 },
+    SessionTooShort { life: u32 },
     Kill { life: u32 },
     Restart { slot: u32 },
+    ToMember { life: u32, what: Happens },
 }
 
-/// A record of the log.
-#[derive(Clone, Copy, Debug)]
-struct Record {
-    at: RecordAt,
-    key: Option<u32>,
-    bytes: u32,
+/// What happens to a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Happens {
+    Assigned { partition: u32, assignment: u32 },
+    RevokeAsked { partition: u32, assignment: u32 },
+    DrainEnds { partition: u32, assignment: u32 },
+    Learns,
+    HandlerEnds { serial: u32 },
+    LateWord { serial: u32 },
+    LetterAnswered { serial: u32 },
+    CommitAnswered { request: u32 },
+    CommitTick,
+    EngineDue,
 }
 
 struct World<'t> {
@@ -60,13 +74,16 @@ struct World<'t> {
     tape: &'t mut Tape,
     coverage: &'t mut Coverage,
     plan: Plan,
-    logs: Vec<Vec<Record>>,
+    logs: Vec<Log>,
     group: Group,
     /// By slot: a process that runs, if one does.
     members: Vec<Option<Member>>,
+    /// When the dead-letter topic can be written again.
+    letters_down_until: u64,
     checkers: Checkers,
     violation: Option<Violation>,
     hash: TraceHash,
+    kept: Option<Vec<Event>>,
     calm: bool,
     produced: u32,
     timers: BinaryHeap<Reverse<(u64, u64, Timer)>>,
@@ -78,16 +95,27 @@ const PATIENCE: u64 = 900 * SECOND;
 
 /// Plays one schedule to its end or its first violation.
 pub fn run(tape: &mut Tape, coverage: &mut Coverage) -> Finished {
+    play(tape, coverage, false)
+}
+
+/// Plays one schedule and keeps every event.
+pub fn run_and_keep(tape: &mut Tape, coverage: &mut Coverage) -> Finished {
+    play(tape, coverage, true)
+}
+
+fn play(tape: &mut Tape, coverage: &mut Coverage, keep: bool) -> Finished {
     let plan = Plan::draw(tape);
     let partitions = plan.partitions as usize;
     let mut world = World {
         now: SECOND,
-        logs: vec![Vec::new(); partitions],
+        logs: (0..partitions).map(|_| Log::default()).collect(),
         group: Group::new(partitions),
         members: (0..plan.members).map(|_| None).collect(),
+        letters_down_until: 0,
         checkers: Checkers::new(plan.rules()),
         violation: None,
         hash: TraceHash::default(),
+        kept: keep.then(Vec::new),
         calm: false,
         produced: 0,
         timers: BinaryHeap::new(),
@@ -96,13 +124,22 @@ pub fn run(tape: &mut Tape, coverage: &mut Coverage) -> Finished {
         coverage,
         plan,
     };
-    world.play();
+    // A panic of the engine is a broken promise like any other.
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| world.play())) {
+        world.broken("panic", words(&*panic));
+    }
     world.coverage.add(Reached::Repeated, world.checkers.repeated());
     Finished {
         violation: world.violation,
         hash: world.hash.value(),
         records: world.produced.into(),
+        events: world.kept.unwrap_or_default(),
     }
+}
+
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
 }
 
 impl World<'_> {
@@ -126,6 +163,14 @@ impl World<'_> {
             }
         }
         self.violation = self.checkers.finish(self.now).err();
+        if let Some(violation) = &mut self.violation {
+            let waits = self.members.iter().flatten().map(Member::waits_for);
+            let waits: Vec<_> = waits.collect();
+            violation.text = format!("{}; {}", violation.text, waits.join("; "));
+        }
+        for slot in 0..self.members.len() {
+            self.count(slot);
+        }
     }
 
     fn fire(&mut self, timer: Timer) {
@@ -133,71 +178,44 @@ impl World<'_> {
             Timer::Produce => self.produce(),
             Timer::Chaos => self.chaos(),
             Timer::Calm => self.calm = true,
-            Timer::HandlerEnds { life, serial } => self.handler_ends(life, serial),
-            Timer::LetterAnswered { life, serial } => self.letter_answered(life, serial),
             Timer::CommitArrives { request } => self.commit_arrives(request),
-            Timer::CommitAnswered { request } => self.commit_answered(request),
-            Timer::CommitTick { life } => self.commit_tick(life),
-            Timer::EngineDue { life } => self.engine_due(life),
-            Timer::DrainEnds { life, partition, assignment } => {
-                self.drain_ends(life, partition, assignment);
-            }
             Timer::SessionEnds { life } => self.leave(life),
-            Timer::Learns { life } => self.learns(life),
+            Timer::SessionTooShort { life } => self.expel_if_hung(life),
             Timer::Kill { life } => self.kill(life),
             Timer::Restart { slot } => self.restart(slot),
+            Timer::ToMember { life, what } => {
+                let Some(slot) = self.slot(life) else { return };
+                match self.hung_until(slot) {
+                    Some(until) => self.at(until, timer),
+                    None => self.happens(slot, life, what),
+                }
+            }
         }
     }
 
-    fn produce(&mut self) {
-        for _ in 0..self.plan.batch {
-            if self.produced == self.plan.records {
-                break;
+    fn happens(&mut self, slot: usize, life: u32, what: Happens) {
+        match what {
+            Happens::Assigned { partition, assignment } => {
+                self.assigned(slot, partition, assignment);
             }
-            self.produced += 1;
-            let byte = u32::from(self.tape.byte());
-            let partition = byte % self.plan.partitions;
-            let key = (!self.tape.chance(self.plan.keyless_per_mille)).then(|| {
-                // Low keys are hot.
-                self.tape.below(self.plan.keys) * self.tape.below(256) / 256
-            });
-            let bytes = match self.tape.chance(self.plan.large_per_mille) {
-                true => self.plan.config.max_bytes as u32 / 4 * (1 + byte % 5),
-                false => 20 + byte,
-            };
-            if key.is_none() {
-                self.hit(Reached::Keyless);
+            Happens::RevokeAsked { partition, assignment } => {
+                self.revoke_asked(slot, partition, assignment);
             }
-            let gap = i64::from(self.tape.chance(self.plan.gap_per_mille));
-            self.coverage.add(Reached::Gap, gap as u64);
-            let log = &mut self.logs[partition as usize];
-            let offset = log.last().map_or(0, |r| r.at.offset + 1) + gap;
-            let at = RecordAt { partition, offset, epoch: 0 };
-            log.push(Record { at, key, bytes });
-            self.tell(NOBODY, What::Written { record: at, key, bytes });
+            Happens::DrainEnds { partition, assignment } => {
+                self.drain_ends(slot, partition, assignment);
+            }
+            Happens::Learns => self.learns(slot),
+            Happens::HandlerEnds { serial } => self.handler_ends(slot, serial),
+            Happens::LateWord { serial } => self.late_word(slot, serial),
+            Happens::LetterAnswered { serial } => self.letter_answered(slot, serial),
+            Happens::CommitAnswered { request } => self.commit_answered(slot, request),
+            Happens::CommitTick => {
+                self.commit(slot);
+                self.to_member(life, self.plan.commit_every, Happens::CommitTick);
+            }
+            Happens::EngineDue => self.engine_due(slot),
         }
-        if self.produced < self.plan.records {
-            self.after(self.plan.produce_every, Timer::Produce);
-        }
-        for slot in 0..self.members.len() {
-            self.turn(slot);
-        }
-    }
-
-    fn chaos(&mut self) {
-        if self.calm {
-            return;
-        }
-        self.after(self.plan.chaos_every, Timer::Chaos);
-        let slot = self.tape.below(self.plan.members) as usize;
-        let Some(life) = self.members[slot].as_ref().map(|m| m.life) else { return };
-        if self.tape.chance(self.plan.kill_per_mille) {
-            self.kill(life);
-        } else if self.tape.chance(self.plan.expel_per_mille) {
-            self.expel(life);
-        } else if self.tape.chance(self.plan.limit_per_mille) {
-            self.change_limit(slot);
-        }
+        self.turn(slot);
     }
 
     fn instant(&self) -> Instant {
@@ -212,9 +230,18 @@ impl World<'_> {
     fn tell(&mut self, member: u32, what: What) {
         let event = Event { at: self.now, member, what };
         self.hash.see(&event);
+        if let Some(kept) = &mut self.kept {
+            kept.push(event);
+        }
         if self.violation.is_none() {
             self.violation = self.checkers.see(&event).err();
         }
+    }
+
+    /// Something that no history shows, but that must not be.
+    fn broken(&mut self, invariant: &'static str, text: String) {
+        let at = self.now;
+        self.violation.get_or_insert(Violation { invariant, text, at });
     }
 
     fn at(&mut self, at: u64, timer: Timer) {
@@ -224,6 +251,10 @@ impl World<'_> {
 
     fn after(&mut self, delay: u64, timer: Timer) {
         self.at(self.now + delay, timer);
+    }
+
+    fn to_member(&mut self, life: u32, delay: u64, what: Happens) {
+        self.after(delay, Timer::ToMember { life, what });
     }
 
     fn fault(&mut self, per_mille: u32) -> bool {

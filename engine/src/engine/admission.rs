@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::{Engine, Reservation};
+use crate::canary::{Canary, is_planted};
 use crate::lanes::Lane;
 use crate::list::Track;
 use crate::partition::{Partition, Phase};
@@ -188,7 +189,8 @@ impl Partition {
         if self.ahead.is_empty() || !self.ahead.advance(offset) {
             return false;
         }
-        if leader_epoch > self.ahead_epoch && self.ahead_epoch >= 0 {
+        let is_new = leader_epoch > self.ahead_epoch && self.ahead_epoch >= 0;
+        if is_new && !is_planted(Canary::EpochNotChecked) {
             self.ahead.clear();
             return false;
         }

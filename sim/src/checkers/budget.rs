@@ -10,6 +10,8 @@ struct Cell {
     holder: u32,
     bytes: u32,
     runs: bool,
+    /// Its handler outlives its partition: what it holds is dropped when it ends.
+    orphan: bool,
     finished: bool,
 }
 
@@ -53,8 +55,11 @@ impl Budget {
     /// What a member holds of a partition and does not run is dropped, and so is what ends there.
     fn close(&mut self, member: u32, partition: u32) {
         for cell in self.cells.partition(partition) {
-            if cell.holder == member + 1 && !cell.runs {
-                Self::drop_record(&mut self.members, cell);
+            if cell.holder == member + 1 {
+                match cell.runs {
+                    true => cell.orphan = true,
+                    false => Self::drop_record(&mut self.members, cell),
+                }
             }
         }
         let closed = &mut entry(&mut self.members, member).closed;
@@ -88,7 +93,7 @@ impl Checker for Budget {
                     return Ok(());
                 }
                 Self::drop_record(&mut self.members, cell);
-                *cell = Cell { holder: member + 1, bytes, runs: false, finished: false };
+                *cell = Cell { holder: member + 1, bytes, ..Cell::default() };
                 let state = entry(&mut self.members, member);
                 state.bytes += u64::from(bytes);
                 state.records += 1;
@@ -120,7 +125,7 @@ impl Checker for Budget {
                 let cell = self.cells.at(record.partition, record.offset);
                 if cell.holder == member + 1 {
                     cell.runs = false;
-                    if closed {
+                    if closed || cell.orphan {
                         Self::drop_record(&mut self.members, cell);
                     }
                 }

@@ -2,7 +2,7 @@
 //! commit goes back.
 
 use super::{ByOffset, Checker, Violation, broken, entry};
-use crate::history::{Event, RecordAt, What};
+use crate::history::{Event, NOBODY, RecordAt, What};
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Cell {
@@ -18,17 +18,19 @@ struct Partition {
     /// Records below it are gone.
     start: i64,
     committed: Option<i64>,
+    /// Who began again elsewhere since the last commit, and when: what was sent before may arrive
+    /// after.
+    resets: Vec<(u32, u64)>,
     /// Each unclean election: where it cut, and the epoch that followed.
     cuts: Vec<(i64, i32)>,
-    /// The last commit speaks of a log that was cut.
-    void: bool,
 }
 
 /// Every commit beyond an unfinished record, every range with one in it, and every commit below an
 /// earlier one, unless the log was reset between them.
 ///
 /// A commit of a member that had read records which an unclean election cut off speaks of a log
-/// that is gone; whoever reads it finds that out by its epoch, and so does this checker.
+/// that is gone, and so may its ranges; whoever reads them finds that out by their leader epoch,
+/// and so does this checker.
 #[derive(Debug, Default)]
 pub struct Commit {
     cells: ByOffset<Cell>,
@@ -47,11 +49,11 @@ impl Commit {
         partition: u32,
         offset: i64,
         epoch: i32,
+        sent: u64,
     ) -> Result<(), Violation> {
         let member = event.member;
         let state = entry(&mut self.partitions, partition);
-        state.void = state.cuts.iter().any(|(at, after)| *after > epoch && *at < offset);
-        if state.void {
+        if state.cuts.iter().any(|(at, after)| *after > epoch && *at < offset) {
             return Ok(());
         }
         let cells = self.cells.partition(partition);
@@ -69,6 +71,16 @@ impl Commit {
             );
             return Err(broken("commit", event, text));
         }
+        let mine = |(who, _): &(u32, u64)| *who == member || *who == NOBODY;
+        if let Some(index) = state.resets.iter().position(mine) {
+            if sent > state.resets[index].1 {
+                state.resets.swap_remove(index);
+                state.committed = Some(offset);
+            }
+            // Of the same moment it may be from before or after.
+            state.committed = state.committed.map(|before| before.min(offset));
+            return Ok(());
+        }
         if let Some(before) = state.committed.replace(offset)
             && offset < before
         {
@@ -82,6 +94,7 @@ impl Commit {
 
 impl Checker for Commit {
     fn see(&mut self, event: &Event) -> Result<(), Violation> {
+        let member = event.member;
         match event.what {
             What::Written { record, .. } => {
                 let cell = self.cells.at(record.partition, record.offset);
@@ -100,26 +113,25 @@ impl Checker for Commit {
             What::Expired { partition, offset } => {
                 entry(&mut self.partitions, partition).start = offset;
             }
-            What::Reset { partition, offset } => {
-                entry(&mut self.partitions, partition).committed = Some(offset);
+            What::Reset { partition, .. } => {
+                let resets = &mut entry(&mut self.partitions, partition).resets;
+                resets.retain(|(who, _)| *who != member);
+                resets.push((member, event.at));
             }
             What::End { record, ending, .. } if ending.finishes() => self.finish(record),
             What::GivenUp { record } | What::LetterAnswered { record } => self.finish(record),
-            What::Commit { partition, offset, epoch, .. } => {
-                return self.commit(event, partition, offset, epoch);
+            What::Commit { partition, offset, epoch, sent, .. } => {
+                return self.commit(event, partition, offset, epoch, sent);
             }
-            What::Range { partition, start, end } => {
+            What::Range { partition, start, end, epoch } => {
                 let state = entry(&mut self.partitions, partition);
-                if state.void {
-                    return Ok(());
-                }
                 let from = start.max(state.start) as usize;
                 let cells = self.cells.partition(partition);
                 let last = cells.len().min(end as usize);
                 let named = cells.get(from..last).unwrap_or_default();
-                if let Some(index) = named.iter().position(|c| c.written && !c.finished) {
+                let meant = |c: &Cell| c.written && (c.epoch <= epoch || epoch < 0);
+                if let Some(index) = named.iter().position(|c| meant(c) && !c.finished) {
                     let offset = from + index;
-                    let member = event.member;
                     let text = format!(
                         "member {member} names {partition}/{start} to {end} as finished, but {offset} is not"
                     );
@@ -185,7 +197,7 @@ mod tests {
         run.commit(0, 1, &[]);
         assert!(run.violations(Commit::default()).is_empty(), "it speaks of the old log");
         let of_the_new_log =
-            What::Commit { partition: 0, offset: 1, epoch: 1, sent: 0, ranges: 0, partial: false };
+            What::Commit { partition: 0, offset: 1, epoch: 1, sent: 9, ranges: 0, partial: false };
         run.push(of_the_new_log);
         assert_eq!(run.violations(Commit::default()).len(), 1);
     }

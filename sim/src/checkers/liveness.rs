@@ -1,7 +1,7 @@
 //! When faults stop, every record that is still in the log is finished, and committed.
 
 use super::{ByOffset, Checker, Violation, entry};
-use crate::history::{Event, RecordAt, What};
+use crate::history::{Event, NOBODY, RecordAt, What};
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Cell {
@@ -61,9 +61,11 @@ impl Checker for Liveness {
                 self.change(record.partition, |p| p.end = record.offset + 1);
             }
             What::Truncated { partition, offset, epoch } => {
-                self.cells.partition(partition).truncate(offset as usize);
+                let cells = self.cells.partition(partition);
+                cells.truncate(offset as usize);
+                let last = cells.iter().rposition(|c| c.written);
                 self.change(partition, |p| {
-                    p.end = p.end.min(offset);
+                    p.end = last.map_or(0, |last| last as i64 + 1);
                     // Nobody can have committed what comes now.
                     p.committed = p.committed.min(offset);
                     p.cut = Some((offset, epoch));
@@ -72,7 +74,9 @@ impl Checker for Liveness {
             What::Expired { partition, offset } => {
                 self.change(partition, |p| p.start = offset);
             }
-            What::Reset { partition, offset } => self.change(partition, |p| p.committed = offset),
+            What::Reset { partition, offset } if event.member == NOBODY => {
+                self.change(partition, |p| p.committed = offset);
+            }
             What::Commit { partition, offset, epoch, .. } => self.change(partition, |p| {
                 let void = p.cut.is_some_and(|(at, after)| after > epoch && at < offset);
                 if !void {

@@ -2,7 +2,7 @@
 //! again.
 
 use super::{ByOffset, Checker, Violation, broken, entry};
-use crate::history::{Event, RecordAt, What};
+use crate::history::{Event, NOBODY, RecordAt, What};
 
 /// Who finished a record last, and when.
 #[derive(Clone, Copy, Debug, Default)]
@@ -180,11 +180,15 @@ impl Checker for Repeats {
             }
             What::Reset { partition, offset } => {
                 let state = entry(&mut self.partitions, partition);
-                state.committed = Committed { offset, ranges: Vec::new() };
+                if member == NOBODY {
+                    state.committed = Committed { offset, ranges: Vec::new() };
+                }
                 (state.elections, state.cut) = (true, true);
             }
             What::Foreign { partition } => {
-                entry(&mut self.partitions, partition).committed.ranges.clear();
+                let state = entry(&mut self.partitions, partition);
+                state.committed.ranges.clear();
+                state.partial = true;
             }
             What::Assigned { partition, committed, ranges } => {
                 self.next_serial += 1;
@@ -231,7 +235,7 @@ impl Checker for Repeats {
                 state.awaits = Some((ranges, member, sent));
                 return self.after_commit(event, partition);
             }
-            What::Range { partition, start, end } => {
+            What::Range { partition, start, end, .. } => {
                 let state = entry(&mut self.partitions, partition);
                 state.committed.ranges.push((start, end));
                 if let Some((left, ..)) = &mut state.awaits {

@@ -106,7 +106,7 @@ impl Run {
         let partial = false;
         self.push(What::Commit { partition, offset, epoch: 0, sent, ranges: count, partial });
         for &(start, end) in ranges {
-            self.push(What::Range { partition, start, end });
+            self.push(What::Range { partition, start, end, epoch: 0 });
         }
         self
     }

@@ -2,15 +2,26 @@
 
 use tidegate_engine::{CommitPoint, Metadata, Offset};
 
-use super::{MILLI, Timer, World};
+use super::{Happens, MILLI, Timer, World};
 use crate::Reached;
-use crate::checkers::Violation;
 use crate::history::What;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Owner {
     pub(super) life: u32,
     pub(super) assignment: u32,
+    /// Whether it knows.
+    pub(super) told: bool,
+}
+
+/// What the group has of a partition.
+#[derive(Clone, Debug)]
+pub(super) struct Committed {
+    pub(super) offset: i64,
+    pub(super) epoch: i32,
+    pub(super) metadata: String,
+    /// Whether a member of this version wrote the metadata.
+    pub(super) is_ours: bool,
 }
 
 /// A commit on its way.
@@ -18,17 +29,17 @@ pub(super) struct Owner {
 pub(super) struct Request {
     life: u32,
     assignment: u32,
+    begun: u32,
     point: CommitPoint,
     sent: u64,
     ok: bool,
-    lost: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) joined: Vec<u32>,
     pub(super) owners: Vec<Option<Owner>>,
-    pub(super) committed: Vec<Option<(i64, String)>>,
+    pub(super) committed: Vec<Option<Committed>>,
     requests: Vec<Option<Request>>,
     pub(super) lives: u32,
     assignments: u32,
@@ -44,6 +55,11 @@ impl Group {
             lives: 0,
             assignments: 0,
         }
+    }
+
+    pub(super) fn add_partition(&mut self) {
+        self.owners.push(None);
+        self.committed.push(None);
     }
 }
 
@@ -64,49 +80,65 @@ impl World<'_> {
 
     /// The group takes everything from a member, which hears of it later.
     pub(super) fn expel(&mut self, life: u32) {
-        if !self.group.joined.contains(&life) {
+        let owns = self.group.owners.iter().flatten().any(|o| o.life == life);
+        if !owns && !self.group.joined.contains(&life) {
             return;
         }
         self.hit(Reached::Expelled);
         self.tell(life, What::Expelled);
         let delay = self.tape.up_to(self.plan.session);
-        self.after(delay, Timer::Learns { life });
+        self.to_member(life, delay, Happens::Learns);
         self.leave(life);
     }
 
     /// Free partitions are given out, and others asked back that are not where they belong.
     pub(super) fn rebalance(&mut self) {
         let count = self.group.joined.len();
-        if count == 0 {
-            return;
-        }
-        for partition in 0..self.plan.partitions {
+        for partition in 0..self.group.owners.len() as u32 {
             let index = partition as usize;
-            let target = self.group.joined[index % count];
-            match self.group.owners[index] {
-                Some(owner) if owner.life != target => self.revoke(owner, partition),
-                Some(_) => {}
-                None => {
-                    self.group.assignments += 1;
-                    let owner = Owner { life: target, assignment: self.group.assignments };
-                    self.group.owners[index] = Some(owner);
-                    self.assigned(owner, partition);
+            let target = (count > 0).then(|| self.group.joined[index % count.max(1)]);
+            let owner = &mut self.group.owners[index];
+            match *owner {
+                Some(owner) if Some(owner.life) == target => continue,
+                Some(Owner { life, assignment, told: true }) => {
+                    let delay = self.tape.up_to(self.plan.network);
+                    let asked = Happens::RevokeAsked { partition, assignment };
+                    self.to_member(life, delay, asked);
+                    continue;
                 }
+                Some(_) | None => *owner = None,
             }
+            let Some(life) = target else { continue };
+            self.group.assignments += 1;
+            let assignment = self.group.assignments;
+            self.group.owners[index] = Some(Owner { life, assignment, told: false });
+            let delay = self.tape.up_to(self.plan.network);
+            self.to_member(life, delay, Happens::Assigned { partition, assignment });
         }
     }
 
-    pub(super) fn send_commit(&mut self, life: u32, assignment: u32, point: CommitPoint) {
+    pub(super) fn send_commit(
+        &mut self,
+        life: u32,
+        assignment: u32,
+        begun: u32,
+        point: CommitPoint,
+    ) {
         let mut delay = self.tape.up_to(self.plan.network);
         if self.fault(self.plan.commit_slow_per_mille) {
             self.hit(Reached::CommitSlow);
             delay += self.tape.up_to(2_000 * MILLI);
         }
-        let sent = self.now;
-        let request = Request { life, assignment, point, sent, ok: false, lost: false };
+        let request = Request { life, assignment, begun, point, sent: self.now, ok: false };
         self.group.requests.push(Some(request));
         let request = self.group.requests.len() as u32 - 1;
-        self.after(delay, Timer::CommitArrives { request });
+        let mut arrives = self.now + delay;
+        if let Some(Some(member)) = self.slot(life).map(|slot| self.members[slot].as_mut()) {
+            // One connection: what is sent later does not arrive before.
+            arrives = arrives.max(member.last_arrival);
+            member.last_arrival = arrives;
+        }
+        self.at(arrives, Timer::CommitArrives { request });
     }
 
     pub(super) fn commit_arrives(&mut self, number: u32) {
@@ -114,11 +146,12 @@ impl World<'_> {
         let owner = self.group.owners[request.point.partition.index()];
         let owns =
             owner.is_some_and(|o| o.life == request.life && o.assignment == request.assignment);
+        let mut lost = false;
         if !owns {
             self.hit(Reached::CommitFenced);
         } else if self.fault(self.plan.commit_lost_per_mille) {
             self.hit(Reached::CommitLost);
-            request.lost = true;
+            lost = true;
         } else if self.fault(self.plan.commit_refused_per_mille) {
             self.hit(Reached::CommitRebalancing);
         } else {
@@ -126,53 +159,56 @@ impl World<'_> {
             request.ok = true;
             if self.fault(self.plan.commit_lost_per_mille) {
                 self.hit(Reached::CommitAnswerLost);
-                (request.ok, request.lost) = (false, true);
+                (request.ok, lost) = (false, true);
             }
         }
-        let delay = match request.lost {
+        let delay = match lost {
             true => 500 * MILLI,
             false => self.tape.up_to(self.plan.network),
         };
+        let life = request.life;
         self.group.requests[number as usize] = Some(request);
-        self.after(delay, Timer::CommitAnswered { request: number });
+        self.to_member(life, delay, Happens::CommitAnswered { request: number });
     }
 
     fn apply(&mut self, request: &Request) {
         let (life, sent) = (request.life, request.sent);
         let CommitPoint { partition, offset, leader_epoch: epoch, metadata } = &request.point;
         let (partition, at) = (partition.0, offset.0);
+        let is_ours = !metadata.starts_with("tg0:");
         let found = match Metadata::decode(metadata, Offset(at)) {
             Ok(found) => found,
+            Err(_) if !is_ours => Metadata::default(),
             Err(error) => {
                 let text = format!("member {life} commits what it cannot read: {error}");
-                let violation = Violation { invariant: "metadata", text, at: self.now };
-                self.violation.get_or_insert(violation);
-                return;
+                return self.broken("metadata", text);
             }
         };
         // Two numbers of at most ten bytes may not have had room.
-        let partial = metadata.len() + 28 > self.plan.config.metadata_max_bytes as usize;
+        let room = self.plan.config.metadata_max_bytes as usize;
+        let partial = !is_ours || metadata.len() + 28 > room;
         let ranges: Vec<_> = found.finished.iter().map(|r| (r.start.0, r.end.0)).collect();
-        self.group.committed[partition as usize] = Some((at, metadata.clone()));
-        let count = ranges.len() as u32;
-        let commit =
-            What::Commit { partition, offset: at, epoch: *epoch, sent, ranges: count, partial };
-        self.tell(life, commit);
+        let (metadata, epoch) = (metadata.clone(), *epoch);
+        self.group.committed[partition as usize] =
+            Some(Committed { offset: at, epoch, metadata, is_ours });
+        let ranges_count = ranges.len() as u32;
+        self.tell(
+            life,
+            What::Commit { partition, offset: at, epoch, sent, ranges: ranges_count, partial },
+        );
         for (start, end) in ranges {
-            self.tell(life, What::Range { partition, start, end });
+            self.tell(life, What::Range { partition, start, end, epoch: found.leader_epoch });
         }
     }
 
-    pub(super) fn commit_answered(&mut self, number: u32) {
+    pub(super) fn commit_answered(&mut self, slot: usize, number: u32) {
         let Some(request) = self.group.requests[number as usize].take() else { return };
         let now = self.instant();
         let id = request.point.partition;
-        let Some(slot) = self.slot(request.life) else { return };
         let Some(member) = &mut self.members[slot] else { return };
-        if member.assignment(id.0) != Some(request.assignment) {
+        if member.begun(id.0) != Some(request.begun) {
             return self.hit(Reached::AnswerStale);
         }
         member.engine.handle_committed(id, request.point.offset, request.ok, now);
-        self.turn(slot);
     }
 }

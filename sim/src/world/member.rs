@@ -1,23 +1,27 @@
-//! A process with an engine: what a shell does around it.
+//! A process with an engine: its life.
 
-use tidegate_engine::{Action, Arrival, CancelReason, Engine, KeyHash, Offset, PartitionId, Start};
+use std::fmt::Write as _;
 
-use super::group::Owner;
+use tidegate_engine::{Engine, PartitionState, Ticket};
+
 use super::handlers::Handler;
-use super::{MILLI, Record, SECOND, Timer, World};
+use super::{Happens, Record, SECOND, Timer, World};
 use crate::Reached;
-use crate::checkers::Violation;
-use crate::history::{Ending, What};
+use crate::history::What;
 
 /// A partition that a member has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
     pub(super) partition: u32,
     pub(super) assignment: u32,
-    /// Index of the next record to read.
-    next: usize,
+    /// Which time this member begins to read a partition: more often than it is assigned one.
+    pub(super) begun: u32,
+    /// The next offset to read, and the leader epoch of what was read last.
+    pub(super) position: i64,
+    pub(super) epoch: i32,
     pub(super) revoking: bool,
-    drained: bool,
+    pub(super) drained: bool,
+    pub(super) stopped: bool,
 }
 
 pub(super) struct Member {
@@ -25,46 +29,113 @@ pub(super) struct Member {
     pub(super) engine: Engine<Record>,
     pub(super) held: Vec<Held>,
     pub(super) handlers: Vec<Handler>,
+    /// Handlers that were cancelled and will say something nevertheless.
+    pub(super) late: Vec<(u32, Ticket)>,
     pub(super) serials: u32,
+    pub(super) begins: u32,
     /// When the engine is to be told the time.
-    due: u64,
+    pub(super) due: u64,
+    pub(super) hung_until: u64,
+    /// When its last commit arrives at the coordinator.
+    pub(super) last_arrival: u64,
+    pub(super) leaving: bool,
+    /// It neither reads nor writes finished ranges.
+    pub(super) is_older: bool,
 }
 
 impl Member {
-    pub(super) fn assignment(&self, partition: u32) -> Option<u32> {
-        self.held.iter().find(|h| h.partition == partition).map(|h| h.assignment)
+    pub(super) fn held(&mut self, partition: u32) -> Option<&mut Held> {
+        self.held.iter_mut().find(|h| h.partition == partition)
+    }
+
+    pub(super) fn begun(&self, partition: u32) -> Option<u32> {
+        self.held.iter().find(|h| h.partition == partition).map(|h| h.begun)
+    }
+
+    /// What keeps it from going on, for a reader of a run that came to no end.
+    pub(super) fn waits_for(&self) -> String {
+        let s = self.engine.snapshot(tidegate_engine::Instant::from_nanos(u64::MAX / 2));
+        let mut text = format!(
+            "member {}: {} in flight of {}, {} queued ({} ready, {} backing off), {} letters written with credit {}",
+            self.life,
+            s.in_flight,
+            s.limit,
+            s.queued,
+            s.ready,
+            s.backing_off,
+            s.writing,
+            s.dead_letter_credit
+        );
+        for p in &s.partitions {
+            let state = match p.state {
+                PartitionState::Active => "",
+                PartitionState::Draining => ", draining",
+                _ => ", stopped",
+            };
+            let _ = write!(
+                text,
+                ", partition {} has {} unfinished and {} uncommitted{state}",
+                p.partition.0, p.unfinished, p.uncommitted
+            );
+        }
+        text
     }
 }
 
 impl World<'_> {
     pub(super) fn restart(&mut self, slot: u32) {
-        let config = self.plan.config.clone();
+        let is_older = self.tape.chance(self.plan.older_per_mille);
+        let mut config = self.plan.config.clone();
+        if is_older {
+            self.hit(Reached::Older);
+            config.metadata_max_bytes = 0;
+        }
         let limit = config.max_in_flight;
         let engine = match Engine::new(config, self.instant()) {
             Ok(engine) => engine,
-            Err(error) => {
-                let violation =
-                    Violation { invariant: "config", text: error.to_string(), at: self.now };
-                self.violation = Some(violation);
-                return;
-            }
+            Err(error) => return self.broken("config", error.to_string()),
         };
         let life = self.group.lives;
         self.group.lives += 1;
         if life >= self.plan.members {
             self.hit(Reached::Restart);
         }
-        let (held, handlers) = (Vec::new(), Vec::new());
-        let member = Member { life, engine, held, handlers, serials: 0, due: u64::MAX };
-        self.members[slot as usize] = Some(member);
+        self.members[slot as usize] = Some(Member {
+            life,
+            engine,
+            held: Vec::new(),
+            handlers: Vec::new(),
+            late: Vec::new(),
+            serials: 0,
+            begins: 0,
+            due: u64::MAX,
+            hung_until: 0,
+            last_arrival: 0,
+            leaving: false,
+            is_older,
+        });
         self.tell(life, What::Joined { limit });
         self.join(life);
-        self.after(self.plan.commit_every, Timer::CommitTick { life });
+        self.to_member(life, self.plan.commit_every, Happens::CommitTick);
     }
 
+    /// What a member's engine counted goes into the table.
+    pub(super) fn count(&mut self, slot: usize) {
+        let Some(member) = &self.members[slot] else { return };
+        let counters = member.engine.snapshot(self.instant()).counters;
+        self.coverage.add(Reached::RangesDropped, counters.dropped_ranges);
+        self.coverage.add(Reached::LetterHeld, counters.held);
+    }
+
+    pub(super) fn hung_until(&self, slot: usize) -> Option<u64> {
+        let until = self.members[slot].as_ref()?.hung_until;
+        (until > self.now).then_some(until)
+    }
+
+    /// A process is gone at once; the group notices when its session has ended.
     pub(super) fn kill(&mut self, life: u32) {
         let Some(slot) = self.slot(life) else { return };
-        self.hit(Reached::Kill);
+        self.count(slot);
         self.members[slot] = None;
         self.tell(life, What::Ended);
         self.after(self.plan.session, Timer::SessionEnds { life });
@@ -72,243 +143,60 @@ impl World<'_> {
         self.after(delay, Timer::Restart { slot: slot as u32 });
     }
 
-    pub(super) fn assigned(&mut self, owner: Owner, partition: u32) {
-        let Owner { life, assignment } = owner;
-        let Some(slot) = self.slot(life) else { return };
-        let index = partition as usize;
-        let now = self.instant();
-        let (committed, metadata) = match &self.group.committed[index] {
-            Some((offset, metadata)) => (Some(*offset), metadata.clone()),
-            None => (None, String::new()),
-        };
-        if !metadata.is_empty() {
-            self.hit(Reached::RangesUsed);
+    /// A process is asked to end: it drains and gives everything back.
+    pub(super) fn begin_leaving(&mut self, slot: usize) {
+        if self.hung_until(slot).is_some() {
+            return;
         }
         let Some(member) = &mut self.members[slot] else { return };
-        let start = Start {
-            committed: committed.map(Offset),
-            metadata: &metadata,
-            incarnation: 7 + u64::from(partition),
-        };
-        let begin = committed.unwrap_or(0);
-        let next = self.logs[index].partition_point(|r| r.at.offset < begin);
-        let refused = member.engine.handle_assigned(PartitionId(partition), start, now);
-        let held = Held { partition, assignment, next, revoking: false, drained: false };
-        member.held.push(held);
-        self.tell(life, What::Assigned { partition, committed, ranges: true });
-        if let Err(error) = refused {
-            let text = format!("member {life} cannot read its group's metadata: {error}");
-            self.violation.get_or_insert(Violation { invariant: "metadata", text, at: self.now });
+        if member.leaving {
+            return;
         }
-        self.after(0, Timer::EngineDue { life });
-    }
-
-    pub(super) fn revoke(&mut self, owner: Owner, partition: u32) {
-        let Owner { life, assignment } = owner;
-        let now = self.instant();
-        let Some(slot) = self.slot(life) else { return };
-        let Some(member) = &mut self.members[slot] else { return };
-        let held = member.held.iter_mut().find(|h| h.partition == partition);
-        let Some(held) = held.filter(|h| !h.revoking) else { return };
-        held.revoking = true;
-        member.engine.handle_revoking(PartitionId(partition), now);
-        self.tell(life, What::Revoking { partition });
-        self.after(self.plan.drain, Timer::DrainEnds { life, partition, assignment });
-        self.after(0, Timer::EngineDue { life });
-    }
-
-    /// First the handlers are cancelled; the second time it is given back as it is.
-    pub(super) fn drain_ends(&mut self, life: u32, partition: u32, assignment: u32) {
-        let now = self.instant();
-        let Some(slot) = self.slot(life) else { return };
-        let Some(member) = &mut self.members[slot] else { return };
-        let held = member.held.iter().find(|h| h.assignment == assignment);
-        let Some(held) = held.copied() else { return };
-        let id = PartitionId(partition);
-        if !held.drained && !member.engine.is_idle(id) {
-            member.engine.cancel_partition(id, now);
-            self.hit(Reached::DrainDeadline);
-            self.after(self.plan.drain, Timer::DrainEnds { life, partition, assignment });
-            return self.turn(slot);
+        member.leaving = true;
+        let life = member.life;
+        let held: Vec<_> = member.held.iter().map(|h| (h.partition, h.assignment)).collect();
+        self.hit(Reached::Leaving);
+        self.group.joined.retain(|l| *l != life);
+        for (partition, assignment) in held {
+            self.revoke_asked(slot, partition, assignment);
         }
-        self.release(slot, partition);
+        self.rebalance();
         self.turn(slot);
+        self.end_if_left(slot);
     }
 
-    fn release(&mut self, slot: usize, partition: u32) {
-        let now = self.instant();
-        let Some(member) = &mut self.members[slot] else { return };
-        let (life, id) = (member.life, PartitionId(partition));
-        let engine = &mut member.engine;
-        let clean = engine.is_idle(id) && !engine.has_uncommitted(id) && !engine.is_committing(id);
-        member.held.retain(|h| h.partition != partition);
-        engine.handle_revoked(id, now);
-        self.hit(if clean { Reached::ReleaseClean } else { Reached::ReleaseDirty });
-        self.tell(life, What::Released { partition, clean });
-        let owner = &mut self.group.owners[partition as usize];
-        if owner.take_if(|o| o.life == life).is_some() {
-            self.rebalance();
+    /// A process that has given everything back ends.
+    pub(super) fn end_if_left(&mut self, slot: usize) {
+        let Some(member) = &self.members[slot] else { return };
+        if !member.leaving || !member.held.is_empty() {
+            return;
         }
+        let life = member.life;
+        self.hit(Reached::Left);
+        self.count(slot);
+        self.members[slot] = None;
+        self.tell(life, What::Ended);
+        self.leave(life);
+        let delay = self.tape.up_to(3 * SECOND);
+        self.after(delay, Timer::Restart { slot: slot as u32 });
     }
 
     /// An expelled member hears of it, and comes again.
-    pub(super) fn learns(&mut self, life: u32) {
+    pub(super) fn learns(&mut self, slot: usize) {
         let now = self.instant();
-        let Some(slot) = self.slot(life) else { return };
         let Some(member) = &mut self.members[slot] else { return };
-        for held in std::mem::take(&mut member.held) {
-            let partition = held.partition;
+        let (life, held) = (member.life, std::mem::take(&mut member.held));
+        for held in &held {
             if let Some(member) = &mut self.members[slot] {
-                member.engine.handle_lost(PartitionId(partition), now);
+                member.engine.handle_lost(tidegate_engine::PartitionId(held.partition), now);
             }
-            self.tell(life, What::Lost { partition });
+            self.tell(life, What::Lost { partition: held.partition });
         }
         self.hit(Reached::Zombie);
         self.turn(slot);
-        self.join(life);
-    }
-
-    pub(super) fn change_limit(&mut self, slot: usize) {
-        let limit = 1 + self.tape.below(self.plan.config.max_in_flight);
-        let Some(member) = &mut self.members[slot] else { return };
-        let life = member.life;
-        if member.engine.set_max_in_flight(limit).is_ok() {
-            self.hit(Reached::LimitDown);
-            self.tell(life, What::Limit { limit });
-            self.turn(slot);
+        // One that was leaving is gone now.
+        if self.slot(life).is_some() {
+            self.join(life);
         }
-    }
-
-    pub(super) fn engine_due(&mut self, life: u32) {
-        let now = self.instant();
-        let Some(slot) = self.slot(life) else { return };
-        let Some(member) = &mut self.members[slot] else { return };
-        member.due = u64::MAX;
-        member.engine.handle_timeout(now);
-        self.turn(slot);
-    }
-
-    pub(super) fn commit_tick(&mut self, life: u32) {
-        let Some(slot) = self.slot(life) else { return };
-        self.commit(slot);
-        self.turn(slot);
-        self.after(self.plan.commit_every, Timer::CommitTick { life });
-    }
-
-    fn commit(&mut self, slot: usize) {
-        let Some(member) = &mut self.members[slot] else { return };
-        let life = member.life;
-        let mut points = Vec::new();
-        member.engine.poll_commits(&mut points);
-        let assignments: Vec<_> = points.iter().map(|p| member.assignment(p.partition.0)).collect();
-        for (point, assignment) in points.into_iter().zip(assignments) {
-            self.send_commit(life, assignment.unwrap_or(0), point);
-        }
-    }
-
-    /// A member looks at its engine and does what there is to do.
-    pub(super) fn turn(&mut self, slot: usize) {
-        self.do_actions(slot);
-        self.read(slot);
-        self.dispatch(slot);
-        self.do_actions(slot);
-        self.give_back(slot);
-        let Some(member) = &mut self.members[slot] else { return };
-        let due = member.engine.poll_timeout().map(|at| at.as_nanos().max(self.now + 1));
-        if let Some(due) = due.filter(|due| *due < member.due) {
-            member.due = due;
-            let life = member.life;
-            self.at(due, Timer::EngineDue { life });
-        }
-    }
-
-    fn do_actions(&mut self, slot: usize) {
-        while let Some(action) = self.members[slot].as_mut().and_then(|m| m.engine.poll_action()) {
-            match action {
-                Action::Cancel { ticket, reason } => {
-                    let ending = match reason {
-                        CancelReason::Timeout => Ending::TimedOut,
-                        _ => Ending::Cancelled,
-                    };
-                    self.cancel(slot, ticket, ending);
-                }
-                Action::Drained { partition } => {
-                    let Some(member) = &mut self.members[slot] else { return };
-                    let drained = member.held.iter_mut().find(|h| h.partition == partition.0);
-                    drained.into_iter().for_each(|h| h.drained = true);
-                    self.commit(slot);
-                }
-                Action::Stuck { .. } => self.hit(Reached::StuckTold),
-                Action::NoProgress { .. } => self.hit(Reached::NoProgressTold),
-                _ => {}
-            }
-        }
-    }
-
-    /// What is drained and committed goes back.
-    fn give_back(&mut self, slot: usize) {
-        let Some(member) = &self.members[slot] else { return };
-        let ready = |h: &&Held| {
-            let id = PartitionId(h.partition);
-            let engine = &member.engine;
-            h.revoking && h.drained && !engine.has_uncommitted(id) && !engine.is_committing(id)
-        };
-        let ready: Vec<_> = member.held.iter().filter(ready).map(|h| h.partition).collect();
-        for partition in ready {
-            self.release(slot, partition);
-        }
-    }
-
-    fn read(&mut self, slot: usize) {
-        let now = self.instant();
-        let count = self.members[slot].as_ref().map_or(0, |m| m.held.len());
-        for index in 0..count {
-            let Some(member) = &mut self.members[slot] else { return };
-            let (life, held) = (member.life, &mut member.held[index]);
-            let log = &self.logs[held.partition as usize];
-            if held.next == log.len() {
-                continue;
-            }
-            let id = PartitionId(held.partition);
-            let capacity = member.engine.capacity(id, now);
-            if capacity.records == 0 {
-                self.coverage.hit(Reached::Full);
-                continue;
-            }
-            let (mut taken, mut bytes) = (Vec::new(), 0);
-            for record in log[held.next..].iter().take(capacity.records as usize) {
-                let most = if taken.is_empty() { capacity.first } else { capacity.bytes };
-                bytes += u64::from(record.bytes);
-                if bytes > most {
-                    break;
-                }
-                taken.push(*record);
-            }
-            if taken.is_empty() {
-                member.engine.reserve(id, bytes, now);
-                self.coverage.hit(Reached::Reserved);
-                continue;
-            }
-            held.next += taken.len();
-            let position = taken.last().map(|r| Offset(r.at.offset + 1));
-            let arrivals = taken.iter().map(|r| Arrival {
-                offset: Offset(r.at.offset),
-                bytes: r.bytes,
-                key: r.key.map(|k| KeyHash(u64::from(k).wrapping_mul(0x9e37_79b9_7f4a_7c15))),
-                leader_epoch: 0,
-                payload: *r,
-            });
-            let admitted = member.engine.handle_records(id, arrivals, position, now);
-            self.coverage.add(Reached::AlreadyFinished, (taken.len() as u64) - u64::from(admitted));
-            for record in taken {
-                self.tell(life, What::Taken { record: record.at, bytes: record.bytes });
-            }
-        }
-    }
-
-    /// Somebody looks after a member that has stopped a partition.
-    pub(super) fn call_operator(&mut self, life: u32) {
-        self.hit(Reached::Stopped);
-        self.after(300 * MILLI, Timer::Kill { life });
     }
 }

@@ -10,6 +10,17 @@ use crate::checkers::{Lanes, Rules};
 pub(super) const MILLI: u64 = 1_000_000;
 pub(super) const SECOND: u64 = 1_000_000_000;
 
+/// How long handlers take.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Service {
+    /// All the same.
+    Constant,
+    /// Up to three times the mean, most of them less.
+    Spread,
+    /// One in fifty takes thirty times the mean.
+    HeavyTail,
+}
+
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) config: Config,
@@ -22,12 +33,24 @@ pub(super) struct Plan {
     pub(super) keyless_per_mille: u32,
     pub(super) large_per_mille: u32,
     pub(super) gap_per_mille: u32,
-    pub(super) service: u64,
+    pub(super) truncate_per_mille: u32,
+    pub(super) expire_per_mille: u32,
+    pub(super) add_partition_per_mille: u32,
+    pub(super) stops_at_gaps: bool,
+    pub(super) fetch: usize,
+    pub(super) take: usize,
+    pub(super) service: Service,
+    pub(super) service_mean: u64,
     pub(super) fail_per_mille: u32,
+    pub(super) panic_per_mille: u32,
     pub(super) overload_per_mille: u32,
     pub(super) skip_per_mille: u32,
     pub(super) letter_per_mille: u32,
     pub(super) hang_per_mille: u32,
+    pub(super) late_per_mille: u32,
+    pub(super) own_delay_per_mille: u32,
+    pub(super) letters_down_per_mille: u32,
+    pub(super) letter_answer_lost_per_mille: u32,
     pub(super) refuse_per_mille: u32,
     pub(super) followers_per_mille: u32,
     pub(super) network: u64,
@@ -35,11 +58,15 @@ pub(super) struct Plan {
     pub(super) commit_slow_per_mille: u32,
     pub(super) commit_lost_per_mille: u32,
     pub(super) commit_refused_per_mille: u32,
+    pub(super) foreign_per_mille: u32,
+    pub(super) older_per_mille: u32,
     pub(super) drain: u64,
     pub(super) session: u64,
     pub(super) chaos_every: u64,
     pub(super) kill_per_mille: u32,
     pub(super) expel_per_mille: u32,
+    pub(super) hang_member_per_mille: u32,
+    pub(super) leave_per_mille: u32,
     pub(super) limit_per_mille: u32,
     pub(super) calm_after: u64,
 }
@@ -49,6 +76,10 @@ impl Plan {
         /// A fault exists in a third of the runs.
         fn rate(tape: &mut Tape, most: u32) -> u32 {
             if tape.below(3) == 2 { tape.between(1, most) } else { 0 }
+        }
+        /// One after which the checkers must excuse more exists in a sixth.
+        fn rare(tape: &mut Tape, most: u32) -> u32 {
+            if tape.below(6) == 5 { tape.between(1, most) } else { 0 }
         }
         let milli = |n: u32| u64::from(n) * MILLI;
         Self {
@@ -62,12 +93,24 @@ impl Plan {
             keyless_per_mille: tape.pick(&[0, 50, 500]),
             large_per_mille: tape.pick(&[0, 0, 10, 60]),
             gap_per_mille: tape.pick(&[0, 0, 30, 300]),
-            service: 1_000 * u64::from(tape.pick(&[20u32, 200, 1_000, 5_000, 30_000])),
+            truncate_per_mille: rare(tape, 300),
+            expire_per_mille: rare(tape, 300),
+            add_partition_per_mille: rare(tape, 200),
+            stops_at_gaps: tape.below(3) == 2,
+            fetch: tape.pick(&[256, 1, 16]),
+            take: tape.pick(&[64, 1, 5]),
+            service: tape.pick(&[Service::Constant, Service::Spread, Service::HeavyTail]),
+            service_mean: 1_000 * u64::from(tape.pick(&[20u32, 200, 1_000, 5_000, 30_000])),
             fail_per_mille: rate(tape, 200),
+            panic_per_mille: rate(tape, 100),
             overload_per_mille: rate(tape, 300),
             skip_per_mille: rate(tape, 200),
             letter_per_mille: rate(tape, 100),
             hang_per_mille: rate(tape, 20),
+            late_per_mille: tape.pick(&[0, 300]),
+            own_delay_per_mille: tape.pick(&[0, 300]),
+            letters_down_per_mille: rate(tape, 200),
+            letter_answer_lost_per_mille: rate(tape, 200),
             refuse_per_mille: rate(tape, 50),
             followers_per_mille: tape.pick(&[0, 300, 900]),
             network: milli(tape.pick(&[0, 1, 5, 40])),
@@ -75,11 +118,15 @@ impl Plan {
             commit_slow_per_mille: rate(tape, 200),
             commit_lost_per_mille: rate(tape, 200),
             commit_refused_per_mille: rate(tape, 200),
+            foreign_per_mille: rare(tape, 200),
+            older_per_mille: rare(tape, 500),
             drain: milli(tape.pick(&[500, 50, 2_000])),
             session: milli(tape.pick(&[2_000, 500])),
             chaos_every: milli(tape.pick(&[200, 50, 1_000])),
             kill_per_mille: rate(tape, 200),
             expel_per_mille: rate(tape, 200),
+            hang_member_per_mille: rate(tape, 200),
+            leave_per_mille: rate(tape, 200),
             limit_per_mille: rate(tape, 300),
             calm_after: u64::from(tape.between(1, 6)) * SECOND,
         }
