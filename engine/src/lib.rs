@@ -30,7 +30,7 @@ mod slab;
 mod snapshot;
 mod time;
 
-pub use action::{Action, Arrival, CancelReason, Capacity, CommitPoint, Dispatch, Start};
+pub use action::{Action, Arrival, CancelReason, Capacity, CommitPoint, Dispatch, Position, Start};
 #[cfg(tidegate_canary)]
 pub use canary::Canary;
 pub use config::{AfterLastAttempt, Backoff, Config, ConfigError, Ordering};

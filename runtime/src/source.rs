@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use thiserror::Error;
-use tidegate_engine::{Capacity, CommitPoint, Offset, PartitionId};
+use tidegate_engine::{Capacity, CommitPoint, Offset, PartitionId, Position};
 use tokio::sync::Notify;
 
 use crate::batch::{Batch, TopicPartition};
@@ -64,9 +64,9 @@ pub trait Source: Send + 'static {
 /// What a [read](Source::read) brought besides the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Read {
-    /// The next offset to read, if it is known. May have moved though no record came (transaction
+    /// How far it was read, if it is known. May have moved though no record came (transaction
     /// markers, compaction).
-    pub position: Option<Offset>,
+    pub position: Option<Position>,
     /// What the next read can expect.
     pub next: NextRead,
 }

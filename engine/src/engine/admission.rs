@@ -7,7 +7,7 @@ use crate::canary::{Canary, is_planted};
 use crate::lanes::Lane;
 use crate::list::Track;
 use crate::partition::{Partition, Phase};
-use crate::{Arrival, Capacity, Instant, KeyHash, Offset, Ordering, PartitionId};
+use crate::{Arrival, Capacity, Instant, KeyHash, Offset, Ordering, PartitionId, Position};
 
 /// Others wait so long for a large record, and then have so long for themselves.
 const RESERVED_FOR: Duration = Duration::from_secs(1);
@@ -95,14 +95,14 @@ impl<P: Clone> Engine<P> {
     }
 
     /// Takes records that were read, at most [`capacity`](Self::capacity), in offset order.
-    /// `position` is the next offset to read, if known. Records that an earlier commit named as
+    /// `position` is how far the partition was read, if known. Records that an earlier commit named as
     /// finished are left out, and so are those of a partition that is not active: they will be
     /// delivered again. Returns how many were admitted.
     pub fn handle_records(
         &mut self,
         id: PartitionId,
         arrivals: impl IntoIterator<Item = Arrival<P>>,
-        position: Option<Offset>,
+        position: Option<Position>,
         now: Instant,
     ) -> u32 {
         let Some(Some(partition)) = self.partitions.get_mut(id.index()) else { return 0 };
@@ -150,7 +150,10 @@ impl<P: Clone> Engine<P> {
             if was_idle {
                 partition.progressed(now);
             }
-            let next = position.max(last.map(Offset::next));
+            if let Some(position) = position {
+                partition.leader_epoch = partition.leader_epoch.max(position.leader_epoch);
+            }
+            let next = position.map(|p| p.offset).max(last.map(Offset::next));
             partition.moved_to(next, now);
         }
         admitted

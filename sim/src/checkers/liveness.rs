@@ -10,15 +10,15 @@ struct Cell {
     finished: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Partition {
     /// Behind the last record.
     end: i64,
     start: i64,
     committed: i64,
     behind: bool,
-    /// Where the last unclean election cut, and the epoch that followed.
-    cut: Option<(i64, i32)>,
+    /// Each unclean election: where it cut, and the epoch that followed.
+    cuts: Vec<(i64, i32)>,
 }
 
 /// At the end: a partition that is not committed up to its last record, and a record that never
@@ -68,7 +68,7 @@ impl Checker for Liveness {
                     p.end = last.map_or(0, |last| last as i64 + 1);
                     // Nobody can have committed what comes now.
                     p.committed = p.committed.min(offset);
-                    p.cut = Some((offset, epoch));
+                    p.cuts.push((offset, epoch));
                 });
             }
             What::Expired { partition, offset } => {
@@ -78,7 +78,7 @@ impl Checker for Liveness {
                 self.change(partition, |p| p.committed = offset);
             }
             What::Commit { partition, offset, epoch, .. } => self.change(partition, |p| {
-                let void = p.cut.is_some_and(|(at, after)| after > epoch && at < offset);
+                let void = p.cuts.iter().any(|(at, after)| *after > epoch && *at < offset);
                 if !void {
                     p.committed = offset;
                 }

@@ -1,6 +1,6 @@
 //! What a shell does around an engine: it reads, gives handlers their records, commits.
 
-use tidegate_engine::{Action, Arrival, CancelReason, CommitPoint, KeyHash, Offset, PartitionId};
+use tidegate_engine::{Action, Arrival, CancelReason, CommitPoint, KeyHash, Offset, PartitionId, Position};
 
 use super::member::Held;
 use super::{Happens, World};
@@ -140,7 +140,8 @@ impl World<'_> {
         // Behind the last one there may be offsets without a record.
         held.position = records.get(taken).map_or(log.end, |next| next.at.offset);
         let records = records[..taken].to_vec();
-        held.epoch = records[taken - 1].at.epoch.max(held.epoch);
+        let last = records[taken - 1].at.epoch;
+        held.epoch = held.epoch.max(if held.position == log.end { log.epoch() } else { last });
         let arrivals = records.iter().map(|r| Arrival {
             offset: Offset(r.at.offset),
             bytes: r.bytes,
@@ -148,7 +149,8 @@ impl World<'_> {
             leader_epoch: r.at.epoch,
             payload: *r,
         });
-        let position = Some(Offset(held.position));
+        let position = Offset(held.position);
+        let position = Some(Position { offset: position, leader_epoch: held.epoch });
         let admitted = member.engine.handle_records(id, arrivals, position, now);
         self.coverage.add(Reached::AlreadyFinished, (taken as u64) - u64::from(admitted));
         for record in records {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rdkafka::error::RDKafkaErrorCode as Code;
-use tidegate_engine::{Capacity, Offset, PartitionId};
+use tidegate_engine::{Capacity, Offset, PartitionId, Position};
 use tidegate_runtime::{Batch, BatchBuilder, NextRead, Read, SourceError, TopicPartition};
 
 use super::native::PartitionQueue;
@@ -16,6 +16,9 @@ pub(crate) struct Reader {
     queue: PartitionQueue,
     /// The next offset to read.
     position: Offset,
+    /// The leader epoch of the client's position, which that of a transaction marker may have
+    /// raised; -1 before it was asked for.
+    leader_epoch: i32,
     /// The highest offset that an error or an end-of-partition message named. librdkafka counts
     /// such a message as a record that was read, so that until a record from there has come, its
     /// position is one too far: committing it would lose that record.
@@ -40,7 +43,15 @@ enum Stopped {
 
 impl Reader {
     pub(super) fn new(name: TopicPartition, queue: PartitionQueue, position: Offset) -> Self {
-        Self { name, queue, position, doubtful: Offset(-1), typical_bytes: 0, halted: false }
+        Self {
+            name,
+            queue,
+            position,
+            leader_epoch: -1,
+            doubtful: Offset(-1),
+            typical_bytes: 0,
+            halted: false,
+        }
     }
 
     pub(super) fn name(&self) -> &TopicPartition {
@@ -151,9 +162,11 @@ impl KafkaSource {
         // transaction markers yield none.
         if !more && reader.queue.front().is_none() && reader.position > reader.doubtful {
             let position = self.client.as_ref().and_then(|c| c.position(&reader.name));
-            reader.position = reader.position.max(position.map_or(reader.position, Offset));
+            if let Some((offset, leader_epoch)) = position.filter(|(o, _)| *o >= reader.position) {
+                (reader.position, reader.leader_epoch) = (offset, leader_epoch);
+            }
         }
-        let position = Some(reader.position);
+        let position = Some(Position { offset: reader.position, leader_epoch: reader.leader_epoch });
         let next = match stopped {
             Stopped::TooLarge(bytes) => NextRead::TooLarge(bytes),
             _ if more || reader.queue.front().is_some() => NextRead::More,

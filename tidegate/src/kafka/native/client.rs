@@ -10,6 +10,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka_sys as sys;
+use tidegate_engine::Offset;
 use tidegate_runtime::{SourceWaker, TopicPartition};
 
 use super::event::{self, NativeEvent};
@@ -160,8 +161,9 @@ impl NativeClient {
         let _ = self.commit(0, &[]);
     }
 
-    /// The next offset the client would hand out, transaction markers passed over included.
-    pub(crate) fn position(&self, partition: &TopicPartition) -> Option<i64> {
+    /// The next offset the client would hand out, transaction markers passed over included, and
+    /// the leader epoch of what lies before it (-1 if unknown).
+    pub(crate) fn position(&self, partition: &TopicPartition) -> Option<(Offset, i32)> {
         let mut list = TopicPartitionList::with_capacity(1);
         list.add_partition(&partition.topic, partition.partition);
         // SAFETY: the list is alive and has exactly one element.
@@ -169,7 +171,8 @@ impl NativeClient {
             let error = sys::rd_kafka_position(self.raw(), list.ptr());
             let element = &*(*list.ptr()).elems;
             let known = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && element.offset >= 0;
-            known.then_some(element.offset)
+            let leader_epoch = sys::rd_kafka_topic_partition_get_leader_epoch(element);
+            known.then_some((Offset(element.offset), leader_epoch))
         }
     }
 
