@@ -192,7 +192,8 @@ impl World {
         }
         let fresh = arrivals.iter().filter(|a| assigned.held.contains(&a.offset.0)).count() as u32;
         let position = assigned.position.map(Offset);
-        let admitted = m.engine.handle_records(id(partition), arrivals, position.map(Into::into), self.now);
+        let admitted =
+            m.engine.handle_records(id(partition), arrivals, position.map(Into::into), self.now);
         assert_eq!(admitted, fresh, "what was finished, and only that, is left out");
         self.check_budgets(member);
     }

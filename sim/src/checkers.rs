@@ -5,6 +5,7 @@
 //! | `order` | of a lane, no record starts before the one before it is finished |
 //! | `limit` | a member never starts a handler above its limit |
 //! | `budget` | what a member has taken and not finished stays within its budgets |
+//! | `window` | a partition is not read further ahead of what is unfinished than its window |
 //! | `commit` | nothing unfinished lies below a committed offset or in a finished range, and no commit goes back |
 //! | `repeats` | what a commit names as finished does not start again, and no commit forgets what is finished |
 //! | `attempts` | attempts count from 1 without a gap, overload charges none, and they end |
@@ -28,6 +29,7 @@ mod repeats;
 mod starts;
 #[cfg(test)]
 mod testing;
+mod window;
 
 use std::fmt;
 
@@ -40,6 +42,7 @@ pub use self::liveness::Liveness;
 pub use self::order::Order;
 pub use self::repeats::Repeats;
 pub use self::starts::Starts;
+pub use self::window::Window;
 use crate::history::Event;
 
 /// A promise that was not kept.
@@ -99,6 +102,8 @@ pub struct Rules {
     pub max_queued: u32,
     /// Bytes of what is taken and not finished.
     pub max_bytes: u64,
+    /// Offsets from the first unfinished record to the last that is read.
+    pub max_window: u64,
 }
 
 /// All of them.
@@ -107,6 +112,7 @@ pub struct Checkers {
     order: Order,
     limit: Limit,
     budget: Budget,
+    window: Window,
     commit: Commit,
     repeats: Repeats,
     attempts: Attempts,
@@ -122,6 +128,7 @@ impl Checkers {
             order: Order::new(rules.lanes),
             limit: Limit::default(),
             budget: Budget::new(rules.max_bytes, rules.max_queued),
+            window: Window::new(rules.max_window),
             commit: Commit::default(),
             repeats: Repeats::default(),
             attempts: Attempts::new(rules.max_attempts),
@@ -149,6 +156,7 @@ impl Checker for Checkers {
         self.order.see(event)?;
         self.attempts.see(event)?;
         self.budget.see(event)?;
+        self.window.see(event)?;
         self.letters.see(event)?;
         self.commit.see(event)?;
         self.repeats.see(event)?;

@@ -47,6 +47,8 @@ reached! {
     PartitionAdded => "partition added",
     /// An unclean election cut the log.
     Truncated => "log truncated",
+    /// The topic was deleted and made again.
+    Recreated => "topic made again",
     /// Retention removed records.
     Expired => "log expired",
     /// The committed offset was not in the log.

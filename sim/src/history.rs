@@ -108,6 +108,8 @@ pub enum What {
         committed: Option<i64>,
         /// Whether it was given the finished ranges of the last commit and understands them.
         ranges: bool,
+        /// It begins again by itself, after a [`What::Reset`]: the group knows nothing of it.
+        again: bool,
     },
     /// A member is asked to give a partition back, and starts nothing of it any more.
     Revoking {

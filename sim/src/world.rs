@@ -60,6 +60,7 @@ enum Happens {
     Assigned { partition: u32, assignment: u32 },
     RevokeAsked { partition: u32, assignment: u32 },
     DrainEnds { partition: u32, assignment: u32 },
+    TopicGone { partition: u32, assignment: u32 },
     Learns,
     HandlerEnds { serial: u32 },
     LateWord { serial: u32 },
@@ -203,6 +204,9 @@ impl World<'_> {
             }
             Happens::DrainEnds { partition, assignment } => {
                 self.drain_ends(slot, partition, assignment);
+            }
+            Happens::TopicGone { partition, assignment } => {
+                self.topic_gone(slot, partition, assignment);
             }
             Happens::Learns => self.learns(slot),
             Happens::HandlerEnds { serial } => self.handler_ends(slot, serial),

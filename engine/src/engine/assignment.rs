@@ -2,8 +2,8 @@
 
 use super::Engine;
 use crate::canary::{Canary, is_planted};
-use crate::list::Track;
 use crate::list::Queue;
+use crate::list::Track;
 use crate::partition::{Memory, Partition, Phase};
 use crate::slab::{NIL, State};
 use crate::{

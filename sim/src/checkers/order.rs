@@ -30,8 +30,6 @@ struct Holder {
     serial: u32,
     /// The group has taken it away, and the member may not know yet.
     expelled: bool,
-    /// It begins again by itself, without having been assigned it again.
-    resets: bool,
 }
 
 /// Every handler start
@@ -151,21 +149,17 @@ impl Checker for Order {
                     Self::finished(lane, record.offset);
                 }
             }
-            What::Assigned { partition, .. } => {
+            What::Assigned { partition, again, .. } => {
                 let holders = entry(&mut self.holders, partition);
                 let before = holders.iter().position(|h| h.member == member);
                 let before = before.map(|index| holders.swap_remove(index));
-                let expelled = before.is_some_and(|h| h.resets && h.expelled);
+                let expelled = before.is_some_and(|h| again && h.expelled);
                 let serial = self.next_serial;
-                holders.push(Holder { member, serial, expelled, resets: false });
+                holders.push(Holder { member, serial, expelled });
                 self.next_serial += 1;
             }
             What::Released { partition, .. } | What::Lost { partition } => {
                 self.orphan(member, Some(partition));
-            }
-            What::Reset { partition, .. } => {
-                let holders = entry(&mut self.holders, partition).iter_mut();
-                holders.filter(|h| h.member == member).for_each(|h| h.resets = true);
             }
             What::Expelled => {
                 self.orphan(member, None);

@@ -39,6 +39,8 @@ struct Assignment {
     /// What it was told.
     known: Committed,
     current: bool,
+    /// The group has taken it away, and the member may not know yet.
+    expelled: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -125,9 +127,8 @@ impl Repeats {
     fn complete(&mut self, event: &Event, partition: u32, sent: u64) -> Result<(), Violation> {
         let member = event.member;
         let state = entry(&mut self.partitions, partition);
-        let Some(own) = state.assignments.iter().find(|a| a.member == member && a.current) else {
-            return Ok(());
-        };
+        let own = |a: &&Assignment| a.member == member && a.current && !a.expelled;
+        let Some(own) = state.assignments.iter().find(own) else { return Ok(()) };
         if state.partial || state.cut {
             return Ok(());
         }
@@ -190,7 +191,7 @@ impl Checker for Repeats {
                 state.committed.ranges.clear();
                 state.partial = true;
             }
-            What::Assigned { partition, committed, ranges } => {
+            What::Assigned { partition, committed, ranges, again } => {
                 self.next_serial += 1;
                 let serial = self.next_serial;
                 let state = entry(&mut self.partitions, partition);
@@ -199,8 +200,15 @@ impl Checker for Repeats {
                     false => Committed::default(),
                 };
                 known.offset = committed.unwrap_or(0);
-                state.assignments.retain(|a| a.member != member);
-                state.assignments.push(Assignment { member, serial, known, current: true });
+                let before = state.assignments.iter().position(|a| a.member == member);
+                let before = before.map(|index| state.assignments.swap_remove(index));
+                let expelled = before.is_some_and(|a| again && a.expelled);
+                let assignment = Assignment { member, serial, known, current: true, expelled };
+                state.assignments.push(assignment);
+            }
+            What::Expelled => {
+                let assignments = self.partitions.iter_mut().flat_map(|p| &mut p.assignments);
+                assignments.filter(|a| a.member == member).for_each(|a| a.expelled = true);
             }
             What::Lost { partition } => {
                 for assignment in &mut entry(&mut self.partitions, partition).assignments {

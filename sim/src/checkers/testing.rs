@@ -43,11 +43,16 @@ impl Run {
     }
 
     pub(super) fn assigned(&mut self, partition: u32) -> &mut Self {
-        self.push(What::Assigned { partition, committed: None, ranges: true })
+        self.push(What::Assigned { partition, committed: None, ranges: true, again: false })
     }
 
     pub(super) fn assigned_at(&mut self, partition: u32, committed: i64) -> &mut Self {
-        self.push(What::Assigned { partition, committed: Some(committed), ranges: true })
+        self.push(What::Assigned {
+            partition,
+            committed: Some(committed),
+            ranges: true,
+            again: false,
+        })
     }
 
     pub(super) fn lost(&mut self, partition: u32) -> &mut Self {

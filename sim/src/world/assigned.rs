@@ -14,6 +14,8 @@ impl World<'_> {
         let owner = &mut self.group.owners[index];
         let Some(owner) = owner.as_mut().filter(|o| o.assignment == assignment) else { return };
         owner.told = true;
+        // What it had of a topic that is gone.
+        self.lose(slot, partition);
         self.mend_committed(partition);
         let committed = self.group.committed[index].clone();
         let is_older = self.members[slot].as_ref().is_some_and(|m| m.is_older);
@@ -22,7 +24,7 @@ impl World<'_> {
             _ => "",
         };
         let offset = committed.as_ref().map(|c| c.offset);
-        let refused = self.begin(slot, partition, assignment, offset, metadata);
+        let refused = self.begin(slot, partition, assignment, offset, metadata, false);
         match (&refused, &committed) {
             (Err(error), Some(committed)) if committed.is_ours => {
                 let text = format!("a member cannot read its group's metadata: {error}");
@@ -52,6 +54,7 @@ impl World<'_> {
         assignment: u32,
         committed: Option<i64>,
         metadata: &str,
+        again: bool,
     ) -> Result<(), MetadataError> {
         let now = self.instant();
         let log = &self.logs[partition as usize];
@@ -65,7 +68,7 @@ impl World<'_> {
         let start = Start {
             committed: committed.map(Offset),
             metadata,
-            incarnation: 7 + u64::from(partition),
+            incarnation: 7 + u64::from(partition) + 1_000 * u64::from(log.topic),
         };
         let refused = member.engine.handle_assigned(PartitionId(partition), start, now);
         member.begins += 1;
@@ -75,11 +78,13 @@ impl World<'_> {
             begun: member.begins,
             position,
             epoch,
+            topic: log.topic,
+            base: log.base,
             revoking: false,
             drained: false,
             stopped: false,
         });
-        self.tell(life, What::Assigned { partition, committed, ranges: !is_older });
+        self.tell(life, What::Assigned { partition, committed, ranges: !is_older, again });
         refused
     }
 
@@ -130,10 +135,27 @@ impl World<'_> {
         }
     }
 
+    /// A member hears that the topic it reads is gone.
+    pub(super) fn topic_gone(&mut self, slot: usize, partition: u32, assignment: u32) {
+        let Some(member) = &mut self.members[slot] else { return };
+        if member.held(partition).is_some_and(|held| held.assignment == assignment) {
+            self.lose(slot, partition);
+        }
+    }
+
+    pub(super) fn lose(&mut self, slot: usize, partition: u32) {
+        let now = self.instant();
+        let Some(member) = &mut self.members[slot] else { return };
+        let Some(index) = member.held.iter().position(|h| h.partition == partition) else { return };
+        let life = member.life;
+        member.held.swap_remove(index);
+        member.engine.handle_lost(PartitionId(partition), now);
+        self.tell(life, What::Lost { partition });
+    }
+
     /// A reader finds that the log has not what it would read next: it stops, or begins again with
     /// the first record that there is.
     pub(super) fn gap_found(&mut self, slot: usize, index: usize) {
-        let now = self.instant();
         let Some(member) = &mut self.members[slot] else { return };
         let (life, held) = (member.life, &mut member.held[index]);
         let (partition, assignment) = (held.partition, held.assignment);
@@ -145,13 +167,11 @@ impl World<'_> {
             return self.call_operator(life);
         }
         let to = self.logs[partition as usize].start;
-        member.held.swap_remove(index);
-        member.engine.handle_lost(PartitionId(partition), now);
         self.hit(Reached::GapReset);
-        self.tell(life, What::Lost { partition });
+        self.lose(slot, partition);
         self.tell(life, What::Reset { partition, offset: to });
         // What the engine says of no metadata is of no interest.
-        let _ = self.begin(slot, partition, assignment, Some(to), "");
+        let _ = self.begin(slot, partition, assignment, Some(to), "", true);
         let epoch = self.logs[partition as usize].epoch();
         if let Some(member) = &mut self.members[slot]
             && let Some(held) = member.held(partition)

@@ -42,6 +42,9 @@ impl World<'_> {
         if self.tape.chance(self.plan.expire_per_mille) {
             self.expire();
         }
+        if self.tape.chance(self.plan.recreate_per_mille) {
+            self.recreate();
+        }
         if self.tape.chance(self.plan.add_partition_per_mille) {
             self.add_partition();
         }

@@ -2,6 +2,7 @@
 
 use tidegate_engine::{CommitPoint, Metadata, Offset};
 
+use super::member::Held;
 use super::{Happens, MILLI, Timer, World};
 use crate::Reached;
 use crate::history::What;
@@ -28,8 +29,7 @@ pub(super) struct Committed {
 #[derive(Debug)]
 pub(super) struct Request {
     life: u32,
-    assignment: u32,
-    begun: u32,
+    held: Held,
     point: CommitPoint,
     sent: u64,
     ok: bool,
@@ -117,19 +117,13 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn send_commit(
-        &mut self,
-        life: u32,
-        assignment: u32,
-        begun: u32,
-        point: CommitPoint,
-    ) {
+    pub(super) fn send_commit(&mut self, life: u32, held: Held, point: CommitPoint) {
         let mut delay = self.tape.up_to(self.plan.network);
         if self.fault(self.plan.commit_slow_per_mille) {
             self.hit(Reached::CommitSlow);
             delay += self.tape.up_to(2_000 * MILLI);
         }
-        let request = Request { life, assignment, begun, point, sent: self.now, ok: false };
+        let request = Request { life, held, point, sent: self.now, ok: false };
         self.group.requests.push(Some(request));
         let request = self.group.requests.len() as u32 - 1;
         let mut arrives = self.now + delay;
@@ -144,8 +138,9 @@ impl World<'_> {
     pub(super) fn commit_arrives(&mut self, number: u32) {
         let Some(mut request) = self.group.requests[number as usize].take() else { return };
         let owner = self.group.owners[request.point.partition.index()];
-        let owns =
-            owner.is_some_and(|o| o.life == request.life && o.assignment == request.assignment);
+        let Held { assignment, topic, .. } = request.held;
+        let owns = owner.is_some_and(|o| o.life == request.life && o.assignment == assignment)
+            && topic == self.logs[request.point.partition.index()].topic;
         let mut lost = false;
         if !owns {
             self.hit(Reached::CommitFenced);
@@ -188,7 +183,10 @@ impl World<'_> {
         let room = self.plan.config.metadata_max_bytes as usize;
         let partial = !is_ours || metadata.len() + 28 > room;
         let ranges: Vec<_> = found.finished.iter().map(|r| (r.start.0, r.end.0)).collect();
-        let (metadata, epoch) = (metadata.clone(), *epoch);
+        let base = request.held.base;
+        let counted_on = |epoch: i32| if epoch < 0 { -1 } else { epoch + base };
+        let (metadata, epoch) = (metadata.clone(), counted_on(*epoch));
+        let ranges_epoch = counted_on(found.leader_epoch);
         self.group.committed[partition as usize] =
             Some(Committed { offset: at, epoch, metadata, is_ours });
         let ranges_count = ranges.len() as u32;
@@ -197,7 +195,7 @@ impl World<'_> {
             What::Commit { partition, offset: at, epoch, sent, ranges: ranges_count, partial },
         );
         for (start, end) in ranges {
-            self.tell(life, What::Range { partition, start, end, epoch: found.leader_epoch });
+            self.tell(life, What::Range { partition, start, end, epoch: ranges_epoch });
         }
     }
 
@@ -206,7 +204,7 @@ impl World<'_> {
         let now = self.instant();
         let id = request.point.partition;
         let Some(member) = &mut self.members[slot] else { return };
-        if member.begun(id.0) != Some(request.begun) {
+        if member.begun(id.0) != Some(request.held.begun) {
             return self.hit(Reached::AnswerStale);
         }
         member.engine.handle_committed(id, request.point.offset, request.ok, now);

@@ -47,7 +47,13 @@ impl World<'_> {
                 let serial = member.serials;
                 serials.push(serial);
                 if dispatch.after.is_none() {
-                    self.start(slot, dispatch.ticket, serial, dispatch.payload.at, dispatch.attempt);
+                    self.start(
+                        slot,
+                        dispatch.ticket,
+                        serial,
+                        dispatch.payload.at,
+                        dispatch.attempt,
+                    );
                 }
             }
             for head in 0..heads {

@@ -1,6 +1,6 @@
 //! The log: what is written, what retention takes, and what an unclean election cuts off.
 
-use super::{Timer, World};
+use super::{Happens, Timer, World};
 use crate::Reached;
 use crate::history::{NOBODY, RecordAt, What};
 
@@ -20,7 +20,12 @@ pub(super) struct Log {
     pub(super) start: i64,
     /// The next offset to write.
     pub(super) end: i64,
+    /// The leader epoch, counted on over topics of the same name.
     epoch: i32,
+    /// Which topic of this name it is, and the epoch that its own leader epochs begin at: a topic
+    /// that is made again begins with leader epoch 0.
+    pub(super) topic: u32,
+    pub(super) base: i32,
     /// Each unclean election: where it cut, and the leader epoch that followed.
     cuts: Vec<(i64, i32)>,
 }
@@ -117,6 +122,27 @@ impl World<'_> {
         log.start = offset;
         self.hit(Reached::Expired);
         self.tell(NOBODY, What::Expired { partition, offset });
+    }
+
+    /// Somebody deletes the topic and makes it again. (One partition at a time is enough to show
+    /// what matters.)
+    pub(super) fn recreate(&mut self) {
+        let partition = self.tape.below(self.logs.len() as u32);
+        let log = &mut self.logs[partition as usize];
+        let epoch = log.epoch + 1;
+        let cuts = std::mem::take(&mut log.cuts);
+        *log = Log { topic: log.topic + 1, epoch, base: epoch, cuts, ..Log::default() };
+        log.cuts.push((0, epoch));
+        self.hit(Reached::Recreated);
+        self.tell(NOBODY, What::Truncated { partition, offset: 0, epoch });
+        self.tell(NOBODY, What::Reset { partition, offset: 0 });
+        self.group.committed[partition as usize] = None;
+        if let Some(owner) = self.group.owners[partition as usize].take().filter(|o| o.told) {
+            let delay = self.tape.up_to(self.plan.session);
+            let gone = Happens::TopicGone { partition, assignment: owner.assignment };
+            self.to_member(owner.life, delay, gone);
+        }
+        self.rebalance();
     }
 
     /// The topic gets another partition.

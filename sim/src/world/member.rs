@@ -19,6 +19,9 @@ pub(super) struct Held {
     /// The next offset to read, and the leader epoch of what was read last.
     pub(super) position: i64,
     pub(super) epoch: i32,
+    /// Which topic of this name it reads, and where that one's leader epochs begin.
+    pub(super) topic: u32,
+    pub(super) base: i32,
     pub(super) revoking: bool,
     pub(super) drained: bool,
     pub(super) stopped: bool,

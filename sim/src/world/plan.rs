@@ -35,6 +35,7 @@ pub(super) struct Plan {
     pub(super) gap_per_mille: u32,
     pub(super) truncate_per_mille: u32,
     pub(super) expire_per_mille: u32,
+    pub(super) recreate_per_mille: u32,
     pub(super) add_partition_per_mille: u32,
     pub(super) stops_at_gaps: bool,
     pub(super) fetch: usize,
@@ -95,6 +96,7 @@ impl Plan {
             gap_per_mille: tape.pick(&[0, 0, 30, 300]),
             truncate_per_mille: rare(tape, 300),
             expire_per_mille: rare(tape, 300),
+            recreate_per_mille: rare(tape, 100),
             add_partition_per_mille: rare(tape, 200),
             stops_at_gaps: tape.below(3) == 2,
             fetch: tape.pick(&[256, 1, 16]),
@@ -142,6 +144,7 @@ impl Plan {
             max_attempts: self.config.max_attempts,
             max_queued: self.config.max_queued,
             max_bytes: self.config.max_bytes,
+            max_window: self.config.max_window,
         }
     }
 }

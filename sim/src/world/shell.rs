@@ -1,6 +1,8 @@
 //! What a shell does around an engine: it reads, gives handlers their records, commits.
 
-use tidegate_engine::{Action, Arrival, CancelReason, CommitPoint, KeyHash, Offset, PartitionId, Position};
+use tidegate_engine::{
+    Action, Arrival, CancelReason, CommitPoint, KeyHash, Offset, PartitionId, Position,
+};
 
 use super::member::Held;
 use super::{Happens, World};
@@ -23,13 +25,13 @@ impl World<'_> {
         let held = |p: &CommitPoint| member.held.iter().find(|h| h.partition == p.partition.0);
         let held: Vec<_> = points.iter().map(|p| held(p).copied()).collect();
         for (mut point, held) in points.into_iter().zip(held) {
-            let Some(Held { assignment, begun, .. }) = held else {
+            let Some(held) = held else {
                 return self.broken("commit", "a commit of a partition that is gone".to_owned());
             };
             if self.members[slot].as_ref().is_some_and(|m| m.is_older) {
                 point.metadata = "tg0:AAAA".to_owned();
             }
-            self.send_commit(life, assignment, begun, point);
+            self.send_commit(life, held, point);
         }
     }
 
@@ -99,10 +101,11 @@ impl World<'_> {
             let Some(held) = self.members[slot].as_ref().and_then(|m| m.held.get(index)) else {
                 return;
             };
-            if held.revoking || held.stopped {
+            let log = &self.logs[held.partition as usize];
+            if held.revoking || held.stopped || held.topic != log.topic {
                 continue;
             }
-            match self.logs[held.partition as usize].gap(held.position, held.epoch) {
+            match log.gap(held.position, held.epoch) {
                 Some(_) => self.gap_found(slot, index),
                 None => self.read_partition(slot, index),
             }
@@ -137,6 +140,7 @@ impl World<'_> {
             member.engine.reserve(id, bytes, now);
             return self.coverage.hit(Reached::Reserved);
         }
+        let base = held.base;
         // Behind the last one there may be offsets without a record.
         held.position = records.get(taken).map_or(log.end, |next| next.at.offset);
         let records = records[..taken].to_vec();
@@ -146,11 +150,11 @@ impl World<'_> {
             offset: Offset(r.at.offset),
             bytes: r.bytes,
             key: r.key.map(|k| KeyHash(u64::from(k).wrapping_mul(0x9e37_79b9_7f4a_7c15))),
-            leader_epoch: r.at.epoch,
+            leader_epoch: r.at.epoch - base,
             payload: *r,
         });
         let position = Offset(held.position);
-        let position = Some(Position { offset: position, leader_epoch: held.epoch });
+        let position = Some(Position { offset: position, leader_epoch: held.epoch - base });
         let admitted = member.engine.handle_records(id, arrivals, position, now);
         self.coverage.add(Reached::AlreadyFinished, (taken as u64) - u64::from(admitted));
         for record in records {

@@ -166,7 +166,8 @@ impl KafkaSource {
                 (reader.position, reader.leader_epoch) = (offset, leader_epoch);
             }
         }
-        let position = Some(Position { offset: reader.position, leader_epoch: reader.leader_epoch });
+        let position =
+            Some(Position { offset: reader.position, leader_epoch: reader.leader_epoch });
         let next = match stopped {
             Stopped::TooLarge(bytes) => NextRead::TooLarge(bytes),
             _ if more || reader.queue.front().is_some() => NextRead::More,

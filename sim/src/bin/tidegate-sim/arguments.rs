@@ -71,9 +71,7 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Option<Argume
         (Some(file), None, None) => Play::Tape { file, shrink },
         (Some(_), ..) => return Err("--tape goes with neither --seed nor --seconds".to_owned()),
         (None, Some(0), _) => return Err("--seconds is at least 1".to_owned()),
-        (None, Some(seconds), first) => {
-            Play::Seconds { time: Duration::from_secs(seconds), first }
-        }
+        (None, Some(seconds), first) => Play::Seconds { time: Duration::from_secs(seconds), first },
         (None, None, Some(seed)) => Play::Seed(seed),
         (None, None, None) => return Err("--seed, --seconds or --tape is needed".to_owned()),
     };
