@@ -215,7 +215,7 @@ impl World<'_> {
             Happens::CommitAnswered { request } => self.commit_answered(slot, request),
             Happens::CommitTick => {
                 self.commit(slot);
-                self.to_member(life, self.plan.commit_every, Happens::CommitTick);
+                self.later(life, self.plan.commit_every, Happens::CommitTick);
             }
             Happens::EngineDue => self.engine_due(slot),
         }
@@ -257,7 +257,7 @@ impl World<'_> {
         self.at(self.now + delay, timer);
     }
 
-    fn to_member(&mut self, life: u32, delay: u64, what: Happens) {
+    fn later(&mut self, life: u32, delay: u64, what: Happens) {
         self.after(delay, Timer::ToMember { life, what });
     }
 

@@ -99,7 +99,7 @@ impl World<'_> {
         held.revoking = true;
         member.engine.handle_revoking(PartitionId(partition), now);
         self.tell(life, What::Revoking { partition });
-        self.to_member(life, self.plan.drain, Happens::DrainEnds { partition, assignment });
+        self.later(life, self.plan.drain, Happens::DrainEnds { partition, assignment });
     }
 
     /// First the handlers are cancelled; the second time it is given back as it is.
@@ -114,7 +114,7 @@ impl World<'_> {
             member.engine.cancel_partition(id, now);
             self.hit(Reached::DrainDeadline);
             let again = Happens::DrainEnds { partition, assignment };
-            return self.to_member(life, self.plan.drain, again);
+            return self.later(life, self.plan.drain, again);
         }
         self.release(slot, partition);
     }

@@ -87,7 +87,7 @@ impl World<'_> {
         self.hit(Reached::Expelled);
         self.tell(life, What::Expelled);
         let delay = self.tape.up_to(self.plan.session);
-        self.to_member(life, delay, Happens::Learns);
+        self.later(life, delay, Happens::Learns);
         self.leave(life);
     }
 
@@ -103,7 +103,7 @@ impl World<'_> {
                 Some(Owner { life, assignment, told: true }) => {
                     let delay = self.tape.up_to(self.plan.network);
                     let asked = Happens::RevokeAsked { partition, assignment };
-                    self.to_member(life, delay, asked);
+                    self.later(life, delay, asked);
                     continue;
                 }
                 Some(_) | None => *owner = None,
@@ -113,7 +113,7 @@ impl World<'_> {
             let assignment = self.group.assignments;
             self.group.owners[index] = Some(Owner { life, assignment, told: false });
             let delay = self.tape.up_to(self.plan.network);
-            self.to_member(life, delay, Happens::Assigned { partition, assignment });
+            self.later(life, delay, Happens::Assigned { partition, assignment });
         }
     }
 
@@ -163,7 +163,7 @@ impl World<'_> {
         };
         let life = request.life;
         self.group.requests[number as usize] = Some(request);
-        self.to_member(life, delay, Happens::CommitAnswered { request: number });
+        self.later(life, delay, Happens::CommitAnswered { request: number });
     }
 
     fn apply(&mut self, request: &Request) {

@@ -79,7 +79,7 @@ impl World<'_> {
                     last = next;
                 }
                 let delay = self.service_time();
-                self.to_member(life, delay, Happens::HandlerEnds { serial: serials[last] });
+                self.later(life, delay, Happens::HandlerEnds { serial: serials[last] });
             }
         }
     }
@@ -138,7 +138,7 @@ impl World<'_> {
             let life = member.life;
             member.late.push((serial, ticket));
             let delay = self.tape.up_to(SECOND);
-            self.to_member(life, delay, Happens::LateWord { serial });
+            self.later(life, delay, Happens::LateWord { serial });
         }
         if ending == Ending::TimedOut {
             self.hit(Reached::TimedOut);
@@ -208,7 +208,7 @@ impl World<'_> {
                 member.handlers.push(Handler { writing: true, ..handler });
                 let delay = 1 + self.tape.up_to(self.plan.network * 4);
                 let serial = handler.serial;
-                self.to_member(life, delay, Happens::LetterAnswered { serial });
+                self.later(life, delay, Happens::LetterAnswered { serial });
             }
             Verdict::Unfinished => self.hit(Reached::Unfinished),
             Verdict::Stale => self.hit(Reached::Orphan),

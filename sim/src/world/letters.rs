@@ -17,7 +17,7 @@ impl World<'_> {
         let again = Happens::LetterAnswered { serial };
         if self.now < self.letters_down_until {
             self.hit(Reached::LetterWaits);
-            return self.to_member(life, 100 * MILLI, again);
+            return self.later(life, 100 * MILLI, again);
         }
         if self.fault(self.plan.refuse_per_mille) {
             self.hit(Reached::LetterRefused);
@@ -27,7 +27,7 @@ impl World<'_> {
         self.tell(life, What::LetterWritten { record });
         if self.fault(self.plan.letter_answer_lost_per_mille) {
             self.hit(Reached::LetterAnswerLost);
-            return self.to_member(life, 100 * MILLI, again);
+            return self.later(life, 100 * MILLI, again);
         }
         self.letter(slot, serial, LetterOutcome::Written);
     }

@@ -140,7 +140,7 @@ impl World<'_> {
         if let Some(owner) = self.group.owners[partition as usize].take().filter(|o| o.told) {
             let delay = self.tape.up_to(self.plan.session);
             let gone = Happens::TopicGone { partition, assignment: owner.assignment };
-            self.to_member(owner.life, delay, gone);
+            self.later(owner.life, delay, gone);
         }
         self.rebalance();
     }

@@ -119,7 +119,7 @@ impl World<'_> {
         });
         self.tell(life, What::Joined { limit });
         self.join(life);
-        self.to_member(life, self.plan.commit_every, Happens::CommitTick);
+        self.later(life, self.plan.commit_every, Happens::CommitTick);
     }
 
     /// What a member's engine counted goes into the table.

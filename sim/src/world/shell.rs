@@ -51,7 +51,7 @@ impl World<'_> {
         if let Some(due) = due.filter(|due| *due < member.due) {
             member.due = due;
             let life = member.life;
-            self.to_member(life, due - self.now, Happens::EngineDue);
+            self.later(life, due - self.now, Happens::EngineDue);
         }
     }
 
