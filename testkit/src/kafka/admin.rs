@@ -16,10 +16,13 @@ use rdkafka::{
         ResourceSpecifier, TopicReplication,
     },
     client::DefaultClientContext,
-    metadata::MetadataPartition,
+    metadata::{Metadata, MetadataPartition},
 };
 
 use super::{CALL, Properties, client};
+
+/// A broker that has not answered by then is frozen.
+const ONE_ANSWER: Duration = Duration::from_secs(2);
 
 /// A topic to create. One partition, the broker's defaults for the rest.
 #[derive(Debug, Clone)]
@@ -176,8 +179,7 @@ impl Admin {
     /// How many partitions a topic has with a leader; 0 if it does not exist.
     #[must_use]
     pub fn partitions(&self, topic: &str) -> i32 {
-        let metadata = self.client.inner().fetch_metadata(Some(topic), CALL);
-        let metadata = metadata.unwrap_or_else(|error| panic!("no metadata of {topic}: {error}"));
+        let metadata = self.metadata(Some(topic));
         let led = metadata
             .topics()
             .iter()
@@ -206,11 +208,9 @@ impl Admin {
     /// When that does not come.
     pub fn wait_in_sync(&self) {
         wait_until("all replicas are in sync", || {
-            let metadata = self.client.inner().fetch_metadata(None, CALL);
-            metadata.is_ok_and(|metadata| {
-                let mut all = metadata.topics().iter().flat_map(|topic| topic.partitions());
-                all.all(|one| one.leader() >= 0 && one.isr().len() == one.replicas().len())
-            })
+            let metadata = self.metadata(None);
+            let mut all = metadata.topics().iter().flat_map(|topic| topic.partitions());
+            all.all(|one| one.leader() >= 0 && one.isr().len() == one.replicas().len())
         });
     }
 
@@ -220,10 +220,20 @@ impl Admin {
         partition: i32,
         what: impl Fn(&MetadataPartition) -> T,
     ) -> Option<T> {
-        let metadata = self.client.inner().fetch_metadata(Some(topic), CALL);
-        let metadata = metadata.unwrap_or_else(|error| panic!("no metadata of {topic}: {error}"));
+        let metadata = self.metadata(Some(topic));
         let found = metadata.topics().iter().find(|found| found.name() == topic)?;
         found.partitions().iter().find(|found| found.id() == partition).map(what)
+    }
+
+    /// Asks one broker after another, since the first may be frozen.
+    fn metadata(&self, topic: Option<&str>) -> Metadata {
+        let deadline = Instant::now() + CALL;
+        loop {
+            match self.client.inner().fetch_metadata(topic, ONE_ANSWER) {
+                Ok(metadata) => return metadata,
+                Err(error) => assert!(Instant::now() < deadline, "no metadata: {error}"),
+            }
+        }
     }
 
     fn wait_for_partitions(&self, topic: &str, count: i32) {

@@ -182,11 +182,16 @@ impl Cluster {
         self.node(id).resume();
     }
 
-    /// From now on no file of a node grows beyond `bytes`, as if its disk were full: see
-    /// [`Guarded::limit_file_size`](crate::process::Guarded::limit_file_size). It lasts until
+    /// From now on no file of a node grows beyond the number of bytes that is returned, as if its
+    /// disk were full: see
+    /// [`Guarded::limit_file_size`](crate::process::Guarded::limit_file_size). It is a little more
+    /// than its own log (`server.log`) has, so that it can still say what is wrong. It lasts until
     /// [`Cluster::restart`].
-    pub fn fill_disk(&mut self, id: i32, bytes: u64) {
-        self.node(id).limit_file_size(bytes);
+    pub fn fill_disk(&mut self, id: i32) -> u64 {
+        let node = self.node(id);
+        let bytes = node.log("server.log").len() as u64 + (1 << 20);
+        node.limit_file_size(bytes);
+        bytes
     }
 
     /// Waits for a node that ends by itself.

@@ -18,6 +18,7 @@
 mod admin;
 mod bare;
 mod client;
+mod committed;
 mod event;
 mod partition;
 

@@ -12,6 +12,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka_sys as sys;
 use tidegate_runtime::{SourceWaker, TopicPartition};
 
+use super::committed::CommittedOffsets;
 use super::event::{self, NativeEvent};
 use super::partition::PartitionQueue;
 use crate::kafka::context::Context;
@@ -44,6 +45,7 @@ impl Drop for Queue {
 pub(crate) struct NativeClient {
     /// The consumer queue, to which the main queue is redirected. Dropped before the consumer.
     main: Queue,
+    committed: CommittedOffsets,
     consumer: Arc<BaseConsumer<Context>>,
 }
 
@@ -55,13 +57,14 @@ impl NativeClient {
         waker: SourceWaker,
     ) -> KafkaResult<Self> {
         let mut consumer: BaseConsumer<Context> = config.create_with_context(context)?;
+        let committed = CommittedOffsets::new(waker.clone());
         consumer.set_nonempty_callback(move || waker.wake());
         // SAFETY: the consumer is alive; the reference is given back by `Queue`.
         let main = unsafe { sys::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
         if main.is_null() {
             return Err(KafkaError::ClientCreation("the consumer has no queue".into()));
         }
-        Ok(Self { main: Queue(main), consumer: Arc::new(consumer) })
+        Ok(Self { main: Queue(main), committed, consumer: Arc::new(consumer) })
     }
 
     pub(crate) fn subscribe(&self, topics: &[&str]) -> KafkaResult<()> {
@@ -70,11 +73,19 @@ impl NativeClient {
 
     /// The next event of the main queue, if there is one. Polling it is what keeps the membership.
     pub(crate) fn poll_event(&self) -> Option<NativeEvent> {
+        if let Some(answer) = self.committed.poll() {
+            return Some(answer);
+        }
         // SAFETY: queue and client are alive; `event::take` owns the event.
         unsafe {
             let raw = sys::rd_kafka_queue_poll(self.main.0, 0);
             (!raw.is_null()).then(|| event::take(raw))
         }
+    }
+
+    /// Asks for the group's committed offsets; the answer is an event with this number.
+    pub(crate) fn ask_committed(&self, request: usize, names: &[TopicPartition]) {
+        self.committed.ask(&self.consumer, request, names);
     }
 
     /// The queue of a partition, split from the main queue. Call it before assigning.
