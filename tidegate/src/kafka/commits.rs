@@ -87,7 +87,7 @@ impl KafkaSource {
             .map(|(sent, point)| OffsetPoint {
                 partition: &sent.name,
                 offset: point.offset.0,
-                leader_epoch: point.leader_epoch,
+                leader_epoch: self.epoch_of(point),
                 metadata: &point.metadata,
             })
             .collect();
@@ -103,6 +103,13 @@ impl KafkaSource {
                 }
             }
         }
+    }
+
+    /// The leader epoch of the last record below a commit, or of a marker behind it; -1 if the
+    /// brokers do not tell epochs.
+    fn epoch_of(&self, point: &CommitPoint) -> i32 {
+        let at = self.reader(point.partition).and_then(|reader| reader.epoch_at(point.offset));
+        point.leader_epoch.max(at.unwrap_or(-1))
     }
 
     pub(super) fn committed(&mut self, number: usize, error: Option<Code>, answers: &[Answer]) {

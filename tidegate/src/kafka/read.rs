@@ -6,6 +6,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use tidegate_engine::{Capacity, Offset, PartitionId};
 use tidegate_runtime::{Batch, BatchBuilder, NextRead, Read, SourceError, TopicPartition};
 
+use super::gap::Cause;
 use super::native::PartitionQueue;
 use super::source::KafkaSource;
 use super::trouble;
@@ -20,6 +21,8 @@ pub(crate) struct Reader {
     /// such a message as a record that was read, so that until a record from there has come, its
     /// position is one too far: committing it would lose that record.
     doubtful: Offset,
+    /// The leader epoch of what was read last, transaction markers included; -1 if unknown.
+    leader_epoch: i32,
     /// Bytes of a record, as they were lately; 0 before the first one.
     typical_bytes: u64,
     /// Nothing is read while it is found out where to go on after a gap, or it is decided not to.
@@ -33,14 +36,22 @@ enum Stopped {
     /// The next record does not fit.
     TooLarge(u64),
     /// The partition's offset is not in the log.
-    Gap(Offset),
+    Gap(Offset, Cause),
     /// Another error of the partition.
     Error(Code, String),
 }
 
 impl Reader {
     pub(super) fn new(name: TopicPartition, queue: PartitionQueue, position: Offset) -> Self {
-        Self { name, queue, position, doubtful: Offset(-1), typical_bytes: 0, halted: false }
+        Self {
+            name,
+            queue,
+            position,
+            doubtful: Offset(-1),
+            leader_epoch: -1,
+            typical_bytes: 0,
+            halted: false,
+        }
     }
 
     pub(super) fn name(&self) -> &TopicPartition {
@@ -49,6 +60,16 @@ impl Reader {
 
     pub(super) fn position(&self) -> Offset {
         self.position
+    }
+
+    /// The leader epoch to commit the position with.
+    ///
+    /// The story: the last record was written under one leader, the marker that ends its
+    /// transaction under the next. Markers yield no record, so the engine knows the first epoch
+    /// only. Committed with that, the position behind the marker would look like one that the
+    /// log was truncated below.
+    pub(super) fn epoch_at(&self, offset: Offset) -> Option<i32> {
+        (offset >= self.position).then_some(self.leader_epoch)
     }
 
     pub(super) fn may_have_records(&self) -> bool {
@@ -84,7 +105,7 @@ impl Reader {
                         continue;
                     }
                     Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation => {
-                        break Stopped::Gap(offset);
+                        break Stopped::Gap(offset, Cause::of(&text));
                     }
                     code => break Stopped::Error(code, text),
                 }
@@ -112,7 +133,9 @@ impl Reader {
                 builder.reserve(waiting, (waiting * size).min(most).max(size));
                 builder
             });
-            batch.push(message.parts(), headers);
+            let parts = message.parts();
+            self.leader_epoch = parts.leader_epoch;
+            batch.push(parts, headers);
             self.position = message.offset().next();
             records += 1;
             bytes += size;
@@ -150,8 +173,13 @@ impl KafkaSource {
         // When the client's queue is empty, its position may be further on than the last record:
         // transaction markers yield none.
         if !more && reader.queue.front().is_none() && reader.position > reader.doubtful {
-            let position = self.client.as_ref().and_then(|c| c.position(&reader.name));
-            reader.position = reader.position.max(position.map_or(reader.position, Offset));
+            let known = self.client.as_ref().and_then(|client| client.position(&reader.name));
+            if let Some((position, leader_epoch)) = known
+                && Offset(position) >= reader.position
+            {
+                reader.position = Offset(position);
+                reader.leader_epoch = leader_epoch;
+            }
         }
         let position = Some(reader.position);
         let next = match stopped {
@@ -164,7 +192,7 @@ impl KafkaSource {
             self.recovered("records come");
         }
         match stopped {
-            Stopped::Gap(offset) => self.begin_gap(id, offset),
+            Stopped::Gap(offset, cause) => self.begin_gap(id, offset, cause),
             Stopped::Error(code, text) => self.partition_error(&name, code, &text),
             Stopped::No | Stopped::TooLarge(_) => {}
         }

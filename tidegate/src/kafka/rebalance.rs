@@ -78,6 +78,17 @@ impl KafkaSource {
             let text = format!("the assignment could not be taken: {error}");
             return self.tell(SourceEvent::Failed(SourceError::Other(text)));
         }
+        // A commit without an epoch (of another client, or of an old broker) says nothing about
+        // the log that it was made in.
+        let dated: Vec<_> = points
+            .into_iter()
+            .filter(|point| point.leader_epoch >= 0 && point.offset > 0)
+            .collect();
+        if let Err(error) = client.check_truncation(&dated) {
+            let text =
+                format!("the assignment could not be checked for a truncation of the log: {error}");
+            return self.tell(SourceEvent::Failed(SourceError::Other(text)));
+        }
         self.recovered("it gave an assignment");
         for (beginning, queue) in beginnings.into_iter().zip(queues) {
             let id = self.id(&beginning.name);

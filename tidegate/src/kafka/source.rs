@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::commits::Commits;
 use super::context::{Context, log_level};
-use super::gap::Gap;
+use super::gap::{Cause, Gap};
 use super::native::{NativeClient, NativeEvent, Rebalance};
 use super::read::Reader;
 use super::rebalance::Pending;
@@ -45,7 +45,7 @@ pub struct KafkaSource {
     pub(super) rebalance: Option<Pending>,
     pub(super) gaps: Vec<Gap>,
     /// Gaps whose question was answered with an error.
-    pub(super) gaps_to_ask: Vec<(PartitionId, Offset)>,
+    pub(super) gaps_to_ask: Vec<(PartitionId, Offset, Cause)>,
     pub(super) commits: Commits,
     /// Of assigned topics, as their commits carry it.
     pub(super) incarnations: HashMap<Arc<str>, u64>,
@@ -213,8 +213,8 @@ impl Source for KafkaSource {
         if self.ask_at.is_some_and(|at| at <= Instant::now()) {
             self.ask_at = None;
             self.go_on_assigning();
-            for (id, offset) in std::mem::take(&mut self.gaps_to_ask) {
-                self.begin_gap(id, offset);
+            for (id, offset, cause) in std::mem::take(&mut self.gaps_to_ask) {
+                self.begin_gap(id, offset, cause);
             }
         }
         if self.settle_at.take_if(|at| *at <= Instant::now()).is_some() {

@@ -12,6 +12,7 @@ mod brokers;
 mod members;
 mod network;
 mod trial;
+mod truncation;
 
 /// How often something is done: so often by default, or so often in the long form.
 fn rounds(short: u32, long: u32) -> u32 {

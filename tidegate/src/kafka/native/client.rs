@@ -1,12 +1,14 @@
 #![allow(unsafe_code)]
 //! The client handle and the calls on it.
 
+use std::collections::HashSet;
 use std::ptr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka_sys as sys;
@@ -16,6 +18,12 @@ use super::committed::CommittedOffsets;
 use super::event::{self, NativeEvent};
 use super::partition::PartitionQueue;
 use crate::kafka::context::Context;
+
+/// A seek begins at once unless the client's own thread is busy; it does not wait for a broker.
+const SEEK: Duration = Duration::from_secs(1);
+/// It is refused until that thread has begun with the assignment, which is a matter of moments.
+const SEEK_ATTEMPTS: u32 = 200;
+const SEEK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A partition with an offset (or one of librdkafka's logical offsets), as commits and
 /// assignments name it.
@@ -118,6 +126,41 @@ impl NativeClient {
         }
     }
 
+    /// Has the client ask whether the log still is what it was below these offsets of partitions
+    /// that were just assigned. If not, a partition's next message is an error that says so;
+    /// nothing is fetched of it before it is known.
+    ///
+    /// librdkafka does that when a leader changes and when it is told to seek, but not for the
+    /// offset that an assignment begins at. So it is told to seek there.
+    pub(crate) fn check_truncation(&self, points: &[OffsetPoint<'_>]) -> KafkaResult<()> {
+        let mut open = points.to_vec();
+        for _ in 0..SEEK_ATTEMPTS {
+            if open.is_empty() {
+                return Ok(());
+            }
+            let answered = self.consumer.seek_partitions(to_list(&open)?, SEEK)?;
+            let mut refused = HashSet::new();
+            for element in answered.elements() {
+                match element.error() {
+                    Ok(()) => {}
+                    // The client's own thread has not begun with the assignment yet.
+                    Err(KafkaError::OffsetFetch(Code::State)) => {
+                        refused.insert((element.topic().to_owned(), element.partition()));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            let name = |point: &OffsetPoint<'_>| {
+                (point.partition.topic.to_string(), point.partition.partition)
+            };
+            open.retain(|point| refused.contains(&name(point)));
+            if !open.is_empty() {
+                std::thread::sleep(SEEK_AGAIN);
+            }
+        }
+        Err(KafkaError::Seek(Code::State.to_string()))
+    }
+
     /// Acknowledges a revoke event for these partitions.
     pub(crate) fn unassign<'a>(
         &self,
@@ -171,8 +214,9 @@ impl NativeClient {
         let _ = self.commit(0, &[]);
     }
 
-    /// The next offset the client would hand out, transaction markers passed over included.
-    pub(crate) fn position(&self, partition: &TopicPartition) -> Option<i64> {
+    /// The next offset the client would hand out, transaction markers passed over included, and
+    /// the leader epoch of what lies before it (-1 if unknown).
+    pub(crate) fn position(&self, partition: &TopicPartition) -> Option<(i64, i32)> {
         let mut list = TopicPartitionList::with_capacity(1);
         list.add_partition(&partition.topic, partition.partition);
         // SAFETY: the list is alive and has exactly one element.
@@ -180,7 +224,8 @@ impl NativeClient {
             let error = sys::rd_kafka_position(self.raw(), list.ptr());
             let element = &*(*list.ptr()).elems;
             let known = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && element.offset >= 0;
-            known.then_some(element.offset)
+            let epoch = sys::rd_kafka_topic_partition_get_leader_epoch(element);
+            known.then_some((element.offset, epoch))
         }
     }
 
