@@ -189,7 +189,7 @@ impl KafkaSource {
         };
         let name = reader.name.clone();
         if out.len() > before {
-            self.recovered("records come");
+            self.recovered_by_records();
         }
         match stopped {
             Stopped::Gap(offset, cause) => self.begin_gap(id, offset, cause),

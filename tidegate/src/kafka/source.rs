@@ -134,9 +134,20 @@ impl KafkaSource {
     /// Something worked again.
     pub(super) fn recovered(&mut self, what: &str) {
         if self.troubles.are_over() {
-            let text = format!("{} can be reached again: {what}", self.settings.brokers);
-            self.tell(SourceEvent::Recovered(text));
+            self.tell_recovered(what);
         }
+    }
+
+    /// Records were read.
+    pub(super) fn recovered_by_records(&mut self) {
+        if self.troubles.are_over_by_records(Instant::now()) {
+            self.tell_recovered("records come");
+        }
+    }
+
+    fn tell_recovered(&mut self, what: &str) {
+        let text = format!("{} can be reached again: {what}", self.settings.brokers);
+        self.tell(SourceEvent::Recovered(text));
     }
 
     /// Has the client's own thread look at the time now and then: see [`NativeClient::wake`].
