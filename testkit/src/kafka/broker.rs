@@ -80,7 +80,7 @@ impl Builder {
     fn try_start(&self) -> io::Result<Broker> {
         let [ports] = Ports::free();
         let more = if self.secure { &[ports.sasl, ports.tls][..] } else { &[] };
-        let node = Node::new(1, "-Xmx512m", ports.plain, more)?;
+        let node = Node::new(1, &["-Xmx512m"], ports.plain, more)?;
         let mut properties = Vec::new();
         let mut arguments = Vec::new();
         if self.secure {

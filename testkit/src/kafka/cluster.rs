@@ -15,8 +15,9 @@ use super::{
 };
 
 const NODES: usize = 3;
-/// Three of them share a machine with the tests.
-const HEAP: &str = "-Xmx256m";
+/// Three of them share a machine with the tests, and are restarted often: code that is compiled once,
+/// quickly, is worth more than code that is compiled well.
+const OPTIONS: &[&str] = &["-Xmx256m", "-XX:TieredStopAtLevel=1"];
 
 /// A cluster of three nodes with the ids 1, 2 and 3.
 ///
@@ -45,7 +46,7 @@ impl Cluster {
         let ports = Ports::free::<NODES>();
         let formatted = |index: usize| {
             let own = ports[index];
-            let node = Node::new(index as i32 + 1, HEAP, own.plain, &[own.proxied])?;
+            let node = Node::new(index as i32 + 1, OPTIONS, own.plain, &[own.proxied])?;
             let place = Place::Member { index, all: &ports };
             let text = settings::server_properties(node.folder(), own, place, &[]);
             node.format(&text, &[]).map(|()| node)

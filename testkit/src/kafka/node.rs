@@ -28,7 +28,8 @@ pub(crate) struct Node {
     process: Option<Guarded>,
     folder: TempDir,
     id: i32,
-    heap: &'static str,
+    /// Of its virtual machine.
+    options: &'static [&'static str],
     /// The plain listener.
     address: String,
     /// All must be open before it counts as started.
@@ -39,7 +40,7 @@ impl Node {
     /// A node that is not started, in a folder of its own with its logging set up.
     pub(crate) fn new(
         id: i32,
-        heap: &'static str,
+        options: &'static [&'static str],
         plain: u16,
         other_ports: &[u16],
     ) -> io::Result<Self> {
@@ -48,7 +49,7 @@ impl Node {
         fs::write(folder.path().join("log4j2.properties"), text)?;
         let ports = std::iter::once(plain).chain(other_ports.iter().copied()).collect();
         let address = format!("127.0.0.1:{plain}");
-        Ok(Self { process: None, folder, id, heap, address, ports })
+        Ok(Self { process: None, folder, id, options, address, ports })
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -79,7 +80,7 @@ impl Node {
     /// Starts the process and does not wait for it.
     pub(crate) fn launch(&mut self) -> io::Result<()> {
         let console = File::create(self.folder().join("console.log"))?;
-        let mut arguments = java::arguments(self.folder(), &[self.heap], "kafka.Kafka");
+        let mut arguments = java::arguments(self.folder(), self.options, "kafka.Kafka");
         arguments.push(self.folder().join("server.properties").display().to_string());
         self.process = Some(Guarded::spawn("java", arguments, &console, Some(self.folder()))?);
         Ok(())

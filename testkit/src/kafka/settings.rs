@@ -91,6 +91,8 @@ pub(crate) fn server_properties(
     }
     let data = folder.join("data");
     let in_sync = if replicas > 1 { 2 } else { 1 };
+    // A cluster's tests take brokers and networks away for some seconds, and not a session.
+    let session = if replicas > 1 { 12_000 } else { 6_000 };
     let mut text = format!(
         "process.roles=broker,controller
 node.id={id}
@@ -106,7 +108,7 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 group.consumer.min.session.timeout.ms=1000
 group.consumer.min.heartbeat.interval.ms=100
-group.consumer.session.timeout.ms=6000
+group.consumer.session.timeout.ms={session}
 group.consumer.heartbeat.interval.ms=500
 default.replication.factor={replicas}
 min.insync.replicas={in_sync}

@@ -12,8 +12,9 @@ use crate::common::{Recorder, Running, wait_for};
 
 pub const LIMIT: u32 = 20;
 const PER_SECOND: u32 = 1_500;
-/// How long a group waits for a member that is silent; the test kit's brokers have the same.
-pub const SESSION: Duration = Duration::from_secs(6);
+/// How long a group waits for a member that is silent, as the test kit's cluster has it for the
+/// other protocol.
+const SESSION: Duration = Duration::from_secs(12);
 
 /// A topic under load, and a group of each protocol that consumes it.
 pub struct Trial {
@@ -148,7 +149,7 @@ impl Group {
             .commit_stall(Duration::from_secs(1))
             .max_queued(500);
         if self.protocol == "classic" {
-            // The other protocol has these from the broker, and there they are the same.
+            // The other protocol has these from the broker.
             builder = builder
                 .property("session.timeout.ms", SESSION.as_millis().to_string())
                 .property("heartbeat.interval.ms", "500");

@@ -108,6 +108,36 @@ impl Way<'_> {
     }
 }
 
+/// A topic whose records were written under one leader, and the marker that ends their
+/// transaction under another, since the first one was killed between.
+fn write_under_two_leaders(cluster: &mut Cluster, first: i32) -> Vec<Written> {
+    let topic = "marked";
+    let others: Vec<_> = (1..=3).filter(|id| *id != first).collect();
+    let admin = cluster.admin();
+    admin.create_topic(NewTopic::new(topic).replicas(&[first, others[0], others[1]]));
+    let records = (0..10).map(|n| NewRecord::to(0).key(format!("k{n}")).value("v"));
+    let (properties, end) = (cluster.properties(), produce::End::Commit);
+    produce::send_in_transaction_and(&properties, topic, records, end, || {
+        cluster.kill(first);
+        let moved = || others.contains(&admin.leader(topic, 0));
+        wait_for("another leader", moved);
+    })
+}
+
+/// The position behind the marker is not beyond the end of the leader epoch of the records.
+fn no_truncation_is_told_of(bootstrap: &str, marked: &[Written]) {
+    let topic = &*marked[0].topic;
+    for protocol in ["classic", "consumer"] {
+        let way = Way { bootstrap, topic, protocol, name: "all" };
+        let (summary, history) = way.again(OnGap::Stop);
+        Judge::expecting_written(marked).check(&history).assert_ok();
+        assert_eq!((summary.stopped.len(), way.committed()), (0, 11), "{summary}");
+        let (summary, history) = way.again(OnGap::Stop);
+        assert_eq!((summary.stopped.len(), way.committed()), (0, 11), "{summary}");
+        assert_eq!(offsets_of(&history), BTreeSet::new());
+    }
+}
+
 #[test]
 fn after_an_unclean_election_new_records_at_old_offsets_are_handled_and_the_gap_is_told() {
     let mut cluster = Cluster::shared();
@@ -122,13 +152,14 @@ fn after_an_unclean_election_new_records_at_old_offsets_are_handled_and_the_gap_
     );
     let kept = write(&cluster, topic, 0, KEPT);
     admin.wait_in_sync();
-    cluster.kill(behind);
+    let marked = write_under_two_leaders(&mut cluster, behind);
     wait_for("the replica to fall behind", || admin.in_sync(topic, 0) == [ahead]);
     let _ = write(&cluster, topic, KEPT, LOST_END);
 
     let protocols = ["classic", "consumer"];
     let bootstrap = &*cluster.bootstrap().to_owned();
     let ways = |name| protocols.map(|protocol| Way { bootstrap, topic, protocol, name });
+    no_truncation_is_told_of(bootstrap, &marked);
     for way in ways("ranges") {
         way.consume_all_but_one();
     }
