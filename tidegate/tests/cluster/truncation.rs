@@ -98,14 +98,28 @@ impl Way<'_> {
         (summary, recorder.history())
     }
 
-    fn assert_stopped(&self, summary: &Summary) {
+    /// Comes back, and handles nothing.
+    fn stops(&self) {
+        let (summary, history) = self.again(OnGap::Stop);
         let [stopped] = &summary.stopped[..] else { panic!("{}: {summary}", self.group()) };
         let says = |words: &str| assert!(stopped.reason.contains(words), "{}", stopped.reason);
         says(&format!("{}/0", self.topic));
         says(&format!("offset {LOST_END}"));
+        says(&format!("from {KEPT} on"));
         says("on-gap");
         assert_eq!(self.committed(), LOST_END, "nothing is reset silently");
+        assert_eq!(offsets_of(&history), BTreeSet::new());
     }
+}
+
+/// Groups do not wait for each other.
+fn at_once<'a>(ways: impl IntoIterator<Item = Way<'a>>, what: impl Fn(&Way<'a>) + Sync) {
+    std::thread::scope(|scope| {
+        for way in ways {
+            let what = &what;
+            scope.spawn(move || what(&way));
+        }
+    });
 }
 
 /// A topic whose records were written under one leader, and the marker that ends their
@@ -127,15 +141,15 @@ fn write_under_two_leaders(cluster: &mut Cluster, first: i32) -> Vec<Written> {
 /// The position behind the marker is not beyond the end of the leader epoch of the records.
 fn no_truncation_is_told_of(bootstrap: &str, marked: &[Written]) {
     let topic = &*marked[0].topic;
-    for protocol in ["classic", "consumer"] {
-        let way = Way { bootstrap, topic, protocol, name: "all" };
+    let way = |protocol| Way { bootstrap, topic, protocol, name: "all" };
+    at_once(["classic", "consumer"].map(way), |way| {
         let (summary, history) = way.again(OnGap::Stop);
         Judge::expecting_written(marked).check(&history).assert_ok();
         assert_eq!((summary.stopped.len(), way.committed()), (0, 11), "{summary}");
         let (summary, history) = way.again(OnGap::Stop);
         assert_eq!((summary.stopped.len(), way.committed()), (0, 11), "{summary}");
         assert_eq!(offsets_of(&history), BTreeSet::new());
-    }
+    });
 }
 
 #[test]
@@ -160,12 +174,8 @@ fn after_an_unclean_election_new_records_at_old_offsets_are_handled_and_the_gap_
     let bootstrap = &*cluster.bootstrap().to_owned();
     let ways = |name| protocols.map(|protocol| Way { bootstrap, topic, protocol, name });
     no_truncation_is_told_of(bootstrap, &marked);
-    for way in ways("ranges") {
-        way.consume_all_but_one();
-    }
-    for name in ["stop", "late", "earliest", "latest"] {
-        ways(name).iter().for_each(Way::consume_all);
-    }
+    at_once(ways("ranges"), Way::consume_all_but_one);
+    at_once(["stop", "late", "earliest", "latest"].into_iter().flat_map(ways), Way::consume_all);
     // Two that run while it happens.
     let running = |name, on_gap| {
         ways(name).map(|way| {
@@ -185,36 +195,28 @@ fn after_an_unclean_election_new_records_at_old_offsets_are_handled_and_the_gap_
     let new = write(&cluster, topic, KEPT, NEW_END);
 
     // Its commit says that 101 to 500 are finished; that is true up to 200 only.
-    for way in ways("ranges") {
+    at_once(ways("ranges"), |way| {
         let (summary, history) = way.again(OnGap::Stop);
         let expected: BTreeSet<_> = (HELD..=HELD).chain(KEPT..NEW_END).collect();
         assert_eq!(offsets_of(&history), expected, "{summary}");
         Judge::expecting_written(&new).check(&history).assert_ok();
         assert_eq!(way.committed(), NEW_END);
-    }
-    for way in ways("stop") {
-        let (summary, history) = way.again(OnGap::Stop);
-        way.assert_stopped(&summary);
-        assert_eq!(offsets_of(&history), BTreeSet::new());
-    }
-    for way in ways("latest") {
+    });
+    at_once(ways("stop"), Way::stops);
+    at_once(ways("latest"), |way| {
         let (summary, _) = way.again(OnGap::Latest);
         assert_eq!((summary.finished(), way.committed()), (0, NEW_END));
-    }
+    });
     let all: Vec<_> = kept.iter().chain(&new).cloned().collect();
-    for way in ways("earliest") {
+    at_once(ways("earliest"), |way| {
         let (summary, history) = way.again(OnGap::Earliest);
         assert_eq!((summary.finished(), way.committed()), (NEW_END as u64, NEW_END));
         Judge::expecting_written(&all).check(&history).assert_ok();
-    }
+    });
 
     // Now the committed offset is in the log again, and it is not the same log.
     let later = write(&cluster, topic, NEW_END, LATER_END);
-    for way in ways("late") {
-        let (summary, history) = way.again(OnGap::Stop);
-        way.assert_stopped(&summary);
-        assert_eq!(offsets_of(&history), BTreeSet::new());
-    }
+    at_once(ways("late"), Way::stops);
     for (running, _) in stopping {
         running.wait_told("on-gap");
         let summary = running.stop();
