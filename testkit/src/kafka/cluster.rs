@@ -220,15 +220,6 @@ impl Cluster {
         self.nodes[id as usize - 1].log_end()
     }
 
-    /// The process id of a node's virtual machine.
-    ///
-    /// # Panics
-    /// When it is not running.
-    #[must_use]
-    pub fn process_id(&self, id: i32) -> u32 {
-        self.nodes[id as usize - 1].process_id()
-    }
-
     fn node(&mut self, id: i32) -> &mut Node {
         &mut self.nodes[id as usize - 1]
     }

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -21,7 +21,6 @@ const TICK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Load {
     stop: Arc<AtomicBool>,
-    acknowledged: Arc<AtomicU64>,
     thread: JoinHandle<Vec<Written>>,
 }
 
@@ -37,9 +36,9 @@ impl Load {
         for (name, value) in [("enable.idempotence", "true"), ("message.timeout.ms", "60000")] {
             properties.push((name.to_owned(), value.to_owned()));
         }
-        let (stop, acknowledged) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let stop = Arc::<AtomicBool>::default();
         let thread = thread::Builder::new().name("load".to_owned()).spawn({
-            let (stop, acknowledged) = (Arc::clone(&stop), Arc::clone(&acknowledged));
+            let stop = Arc::clone(&stop);
             move || {
                 let mut sending = produce::Sending::start(&properties, fill.topic());
                 let begun = Instant::now();
@@ -47,7 +46,7 @@ impl Load {
                     // By the clock and not by the tick, so that the rate is kept on a busy machine.
                     while sent >= begun.elapsed().as_millis() as u64 * u64::from(per_second) / 1_000
                     {
-                        acknowledged.store(sending.acknowledged(), Ordering::SeqCst);
+                        sending.serve();
                         if stop.load(Ordering::SeqCst) {
                             return sending.finish();
                         }
@@ -58,13 +57,7 @@ impl Load {
                 sending.finish()
             }
         });
-        Self { stop, acknowledged, thread: thread.expect("a thread") }
-    }
-
-    /// How many records were acknowledged, a moment ago.
-    #[must_use]
-    pub fn acknowledged(&self) -> u64 {
-        self.acknowledged.load(Ordering::SeqCst)
+        Self { stop, thread: thread.expect("a thread") }
     }
 
     /// Sends nothing more, waits for the acknowledgements and says where everything went.

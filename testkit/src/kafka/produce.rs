@@ -94,17 +94,9 @@ pub fn send_in_transaction_and(
 /// The partition and offset that a record got.
 type Place = Result<(i32, i64), KafkaError>;
 
-/// Filled in by the delivery reports.
+/// Where record n went, filled in by the delivery reports.
 #[derive(Default)]
-struct Deliveries(Mutex<Reports>);
-
-#[derive(Default)]
-struct Reports {
-    /// Where record n went.
-    places: Vec<Option<Place>>,
-    /// How many reports came.
-    reported: u64,
-}
+struct Deliveries(Mutex<Vec<Option<Place>>>);
 
 impl ClientContext for Deliveries {}
 
@@ -116,9 +108,7 @@ impl ProducerContext for Deliveries {
             Ok(message) => Ok((message.partition(), message.offset())),
             Err((error, _)) => Err(error.clone()),
         };
-        let mut reports = self.0.lock().expect("no panic while holding the lock");
-        reports.reported += 1;
-        let places = &mut reports.places;
+        let mut places = self.0.lock().expect("no panic while holding the lock");
         if places.len() <= number {
             places.resize(number + 1, None);
         }
@@ -185,10 +175,9 @@ impl Sending {
         }
     }
 
-    /// How many were acknowledged (or refused) by now.
-    pub(crate) fn acknowledged(&self) -> u64 {
+    /// Takes the acknowledgements that have come.
+    pub(crate) fn serve(&self) {
         self.producer.poll(Duration::ZERO);
-        self.producer.context().0.lock().expect("no panic before").reported
     }
 
     /// Waits for all acknowledgements: where each record went, in the order of sending.
@@ -197,7 +186,6 @@ impl Sending {
         // As long as a patient producer tries.
         self.producer.flush(CALL * 3).expect("all records acknowledged in time");
         let answers = std::mem::take(&mut *self.producer.context().0.lock().expect("no panic"));
-        let answers = answers.places;
         assert_eq!(answers.len(), self.key_hashes.len(), "a delivery report for every record");
         let written = answers.into_iter().zip(&self.key_hashes).enumerate();
         written
