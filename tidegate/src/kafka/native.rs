@@ -24,6 +24,6 @@ mod partition;
 
 pub(crate) use admin::AdminAnswer;
 pub(crate) use bare::BareClient;
-pub(crate) use client::{NativeClient, OffsetPoint};
+pub(crate) use client::{NativeClient, OffsetPoint, Sought};
 pub(crate) use event::{Answer, NativeEvent, Rebalance};
 pub(crate) use partition::PartitionQueue;

@@ -72,6 +72,11 @@ impl Reader {
         (offset >= self.position).then_some(self.leader_epoch)
     }
 
+    /// Whether the client has a message for it, outdated ones included.
+    pub(super) fn has_messages(&self) -> bool {
+        self.queue.length() > 0
+    }
+
     pub(super) fn may_have_records(&self) -> bool {
         !self.halted && self.queue.may_have_messages()
     }

@@ -78,17 +78,6 @@ impl KafkaSource {
             let text = format!("the assignment could not be taken: {error}");
             return self.tell(SourceEvent::Failed(SourceError::Other(text)));
         }
-        // A commit without an epoch (of another client, or of an old broker) says nothing about
-        // the log that it was made in.
-        let dated: Vec<_> = points
-            .into_iter()
-            .filter(|point| point.leader_epoch >= 0 && point.offset > 0)
-            .collect();
-        if let Err(error) = client.check_truncation(&dated) {
-            let text =
-                format!("the assignment could not be checked for a truncation of the log: {error}");
-            return self.tell(SourceEvent::Failed(SourceError::Other(text)));
-        }
         self.recovered("it gave an assignment");
         for (beginning, queue) in beginnings.into_iter().zip(queues) {
             let id = self.id(&beginning.name);
@@ -102,6 +91,7 @@ impl KafkaSource {
             };
             self.readers[id.index()] =
                 Some(Reader::new(beginning.name.clone(), queue, beginning.start));
+            self.hold_until_checked(id, &beginning);
             if let Some(offset) = beginning.of_earlier_topic {
                 let Beginning { name, start, .. } = &beginning;
                 self.tell(SourceEvent::Trouble(SourceError::Other(format!(
@@ -112,6 +102,7 @@ impl KafkaSource {
             self.incarnations.insert(beginning.name.topic.clone(), beginning.incarnation);
             self.tell_assigned(id, beginning);
         }
+        self.check_truncation();
         if self.readers.iter().any(Option::is_some) {
             self.settle_at = None;
             self.tell(SourceEvent::Settled);

@@ -19,9 +19,10 @@ use super::read::Reader;
 use super::rebalance::Pending;
 use super::settings::{KafkaSettings, SettingsError};
 use super::trouble::{self, Troubles};
+use super::truncation::Unchecked;
 
-/// Between looks at whether the client has left the group.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// Between looks at whether the client has left the group, or has begun with an assignment.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// How often the client's own thread is woken. Not more often than the runtime polls when nothing
 /// happens, which is once a second.
 const WAKE_EVERY: Duration = Duration::from_secs(1);
@@ -46,6 +47,8 @@ pub struct KafkaSource {
     pub(super) gaps: Vec<Gap>,
     /// Gaps whose question was answered with an error.
     pub(super) gaps_to_ask: Vec<(PartitionId, Offset, Cause)>,
+    /// Assigned, and not read before they are checked.
+    pub(super) unchecked: Vec<Unchecked>,
     pub(super) commits: Commits,
     /// Of assigned topics, as their commits carry it.
     pub(super) incarnations: HashMap<Arc<str>, u64>,
@@ -77,6 +80,7 @@ impl KafkaSource {
             rebalance: None,
             gaps: Vec::new(),
             gaps_to_ask: Vec::new(),
+            unchecked: Vec::new(),
             commits: Commits::default(),
             incarnations: HashMap::new(),
             troubles: Troubles::default(),
@@ -232,6 +236,7 @@ impl Source for KafkaSource {
             self.tell(SourceEvent::Settled);
         }
         self.check_lost();
+        self.check_truncation();
         for _ in 0..EVENTS_AT_ONCE {
             if let Some(event) = self.events.pop_front() {
                 return Some(event);
@@ -277,6 +282,7 @@ impl Source for KafkaSource {
                 *reader = None;
             }
             self.commits.forget(*id);
+            self.unchecked.retain(|unchecked| unchecked.partition != *id);
             self.restart_released(*id);
         }
         if let Some(Pending::Revoke { waiting, .. }) = &mut self.rebalance {

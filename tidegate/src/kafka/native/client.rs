@@ -1,7 +1,6 @@
 #![allow(unsafe_code)]
 //! The client handle and the calls on it.
 
-use std::collections::HashSet;
 use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +19,17 @@ use super::partition::PartitionQueue;
 use crate::kafka::context::Context;
 
 /// A seek begins at once unless the client's own thread is busy; it does not wait for a broker.
-const SEEK: Duration = Duration::from_secs(1);
-/// It is refused until that thread has begun with the assignment, which is a matter of moments.
-const SEEK_ATTEMPTS: u32 = 200;
-const SEEK_AGAIN: Duration = Duration::from_millis(5);
+const SEEK: Duration = Duration::from_secs(5);
+
+/// What became of a seek.
+pub(crate) enum Sought {
+    /// It has begun.
+    Begun,
+    /// The client does not fetch the partition: not yet, or not any more after an error.
+    NotFetching,
+    /// The client does not do it.
+    Refused(KafkaError),
+}
 
 /// A partition with an offset (or one of librdkafka's logical offsets), as commits and
 /// assignments name it.
@@ -126,39 +132,23 @@ impl NativeClient {
         }
     }
 
-    /// Has the client ask whether the log still is what it was below these offsets of partitions
-    /// that were just assigned. If not, a partition's next message is an error that says so;
-    /// nothing is fetched of it before it is known.
+    /// Goes on with an assigned partition at an offset, after the leader was asked whether the log
+    /// still is what it was below: librdkafka does that when a leader changes and when it seeks
+    /// with a leader epoch, but not for the offset that an assignment begins at.
     ///
-    /// librdkafka does that when a leader changes and when it is told to seek, but not for the
-    /// offset that an assignment begins at. So it is told to seek there.
-    pub(crate) fn check_truncation(&self, points: &[OffsetPoint<'_>]) -> KafkaResult<()> {
-        let mut open = points.to_vec();
-        for _ in 0..SEEK_ATTEMPTS {
-            if open.is_empty() {
-                return Ok(());
-            }
-            let answered = self.consumer.seek_partitions(to_list(&open)?, SEEK)?;
-            let mut refused = HashSet::new();
-            for element in answered.elements() {
-                match element.error() {
-                    Ok(()) => {}
-                    // The client's own thread has not begun with the assignment yet.
-                    Err(KafkaError::OffsetFetch(Code::State)) => {
-                        refused.insert((element.topic().to_owned(), element.partition()));
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-            let name = |point: &OffsetPoint<'_>| {
-                (point.partition.topic.to_string(), point.partition.partition)
-            };
-            open.retain(|point| refused.contains(&name(point)));
-            if !open.is_empty() {
-                std::thread::sleep(SEEK_AGAIN);
-            }
+    /// If it is not, the partition's next message is an error. Nothing is fetched before it is
+    /// known, and what was fetched is dropped.
+    pub(crate) fn seek(&self, point: &OffsetPoint<'_>) -> Sought {
+        let list = to_list(std::slice::from_ref(point));
+        let answered = list.and_then(|list| self.consumer.seek_partitions(list, SEEK));
+        let own = answered.map(|list| {
+            list.elements().first().map_or(Err(KafkaError::Canceled), |element| element.error())
+        });
+        match own {
+            Ok(Ok(())) => Sought::Begun,
+            Ok(Err(KafkaError::OffsetFetch(Code::State))) => Sought::NotFetching,
+            Ok(Err(error)) | Err(error) => Sought::Refused(error),
         }
-        Err(KafkaError::Seek(Code::State.to_string()))
     }
 
     /// Acknowledges a revoke event for these partitions.
