@@ -71,7 +71,7 @@ fn a_transaction_that_ends_under_a_later_leader_is_no_truncation() {
     let some = |n: usize| (0..n).map(|i| NewRecord::to(0).key(format!("k{i}")).value("x"));
     let end = produce::End::Commit;
     let restart = || broker.restart();
-    let _ = produce::send_in_transaction_around(&properties, name, some(10), end, restart);
+    let _ = produce::send_in_transaction_and(&properties, name, some(10), end, restart);
     let recorder = Recorder::new();
     let begin = |broker: &Broker, until_end, who: &str| {
         let builder = builder(broker, name).on_gap(OnGap::Stop).until_end(until_end);

@@ -150,10 +150,8 @@ impl<P: Clone> Engine<P> {
             if was_idle {
                 partition.progressed(now);
             }
-            let read = last.map(|last| Position {
-                offset: last.next(),
-                leader_epoch: partition.leader_epoch,
-            });
+            let read = last
+                .map(|last| Position { offset: last.next(), leader_epoch: partition.leader_epoch });
             let further = position.filter(|p| read.is_none_or(|read| p.offset > read.offset));
             if let Some(next) = further.or(read) {
                 partition.moved_to(next, now);

@@ -106,7 +106,7 @@ impl Lookup {
         if matches!(self.committed, Asked::Wanted) {
             let request = next();
             self.committed = Asked::Waiting(request);
-            client.ask_committed(request, &settings.group, &self.names);
+            client.ask_committed(request, &self.names);
         }
         if matches!(self.incarnations, Asked::Wanted) {
             let request = next();
@@ -157,7 +157,7 @@ impl Lookup {
         } else if self.committed.is(request) {
             self.committed = Asked::Wanted;
             let answers = match result? {
-                AdminAnswer::Committed(answers) => answers?,
+                AdminAnswer::Committed(answers) => answers,
                 _ => return Ok(()),
             };
             let answers = valid(answers)?.filter(|answer| answer.offset >= 0);

@@ -18,11 +18,12 @@
 mod admin;
 mod bare;
 mod client;
+mod committed;
 mod event;
 mod partition;
 
 pub(crate) use admin::AdminAnswer;
 pub(crate) use bare::BareClient;
-pub(crate) use client::{NativeClient, OffsetPoint};
+pub(crate) use client::{NativeClient, OffsetPoint, Sought};
 pub(crate) use event::{Answer, NativeEvent, Rebalance};
 pub(crate) use partition::PartitionQueue;

@@ -6,6 +6,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use tidegate_engine::{Capacity, Offset, PartitionId, Position};
 use tidegate_runtime::{Batch, BatchBuilder, NextRead, Read, SourceError, TopicPartition};
 
+use super::gap::Cause;
 use super::native::PartitionQueue;
 use super::source::KafkaSource;
 use super::trouble;
@@ -36,7 +37,7 @@ enum Stopped {
     /// The next record does not fit.
     TooLarge(u64),
     /// The partition's offset is not in the log.
-    Gap(Offset),
+    Gap(Offset, Cause),
     /// Another error of the partition.
     Error(Code, String),
 }
@@ -73,6 +74,11 @@ impl Reader {
         }
     }
 
+    /// Whether the client has a message for it, outdated ones included.
+    pub(super) fn has_messages(&self) -> bool {
+        self.queue.length() > 0
+    }
+
     pub(super) fn may_have_records(&self) -> bool {
         !self.halted && self.queue.may_have_messages()
     }
@@ -106,7 +112,7 @@ impl Reader {
                         continue;
                     }
                     Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation => {
-                        break Stopped::Gap(offset);
+                        break Stopped::Gap(offset, Cause::of(&text));
                     }
                     code => break Stopped::Error(code, text),
                 }
@@ -187,10 +193,10 @@ impl KafkaSource {
         };
         let name = reader.name.clone();
         if out.len() > before {
-            self.recovered("records come");
+            self.recovered_by_records();
         }
         match stopped {
-            Stopped::Gap(offset) => self.begin_gap(id, offset),
+            Stopped::Gap(offset, cause) => self.begin_gap(id, offset, cause),
             Stopped::Error(code, text) => self.partition_error(&name, code, &text),
             Stopped::No | Stopped::TooLarge(_) => {}
         }

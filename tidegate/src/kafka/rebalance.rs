@@ -92,6 +92,7 @@ impl KafkaSource {
             let Beginning { name, start, leader_epoch, .. } = &beginning;
             let reader = Reader::new(name.clone(), queue, *start, *leader_epoch);
             self.readers[id.index()] = Some(reader);
+            self.hold_until_checked(id, &beginning);
             if let Some(offset) = beginning.of_earlier_topic {
                 self.tell(SourceEvent::Trouble(SourceError::Other(format!(
                     "{name}: the committed offset {offset} is of an earlier topic of this name, \
@@ -101,6 +102,7 @@ impl KafkaSource {
             self.incarnations.insert(beginning.name.topic.clone(), beginning.incarnation);
             self.tell_assigned(id, beginning);
         }
+        self.check_truncation();
         if self.readers.iter().any(Option::is_some) {
             self.settle_at = None;
             self.tell(SourceEvent::Settled);

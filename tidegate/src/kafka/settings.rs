@@ -103,6 +103,9 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("fetch.queue.backoff.ms", "1"),
     // A fetch that waits for one idle partition holds up the others of its broker.
     ("fetch.wait.max.ms", "10"),
+    // A network or broker that is back is found within a second, as by Java's clients. librdkafka
+    // waits for up to ten, and a session goes on running out meanwhile.
+    ("reconnect.backoff.max.ms", "1000"),
     // New partitions are found within half a minute instead of five.
     ("topic.metadata.refresh.interval.ms", "30000"),
 ];

@@ -1,5 +1,5 @@
 #![allow(unsafe_code)]
-//! The admin requests of an assignment: the group's commits, log offsets, topic ids.
+//! The admin requests of an assignment: log offsets, topic ids.
 
 use std::ffi::{CString, c_int};
 use std::ptr;
@@ -10,16 +10,16 @@ use rdkafka_sys as sys;
 use tidegate_runtime::TopicPartition;
 
 use super::client::{NativeClient, OffsetPoint, to_list};
-use super::event::{Answer, answer as element, answers, text, to_error};
+use super::event::{Answer, answer as element, text, to_error};
 
 /// How long one request may take before it is answered with an error.
 const TIMEOUT_MS: c_int = 5_000;
 
-/// What an admin request brought.
+/// What a question at an assignment brought.
 #[derive(Debug)]
 pub(crate) enum AdminAnswer {
     /// The group's committed offsets with their metadata.
-    Committed(Result<Vec<Answer>, (RDKafkaErrorCode, String)>),
+    Committed(Vec<Answer>),
     /// Offsets of the log.
     Offsets(Vec<Answer>),
     /// Topics and a hash of their id, or why a topic could not be described.
@@ -27,28 +27,6 @@ pub(crate) enum AdminAnswer {
 }
 
 impl NativeClient {
-    /// Asks for the group's committed offsets.
-    pub(crate) fn ask_committed(&self, request: usize, group: &str, names: &[TopicPartition]) {
-        let points: Vec<_> = names.iter().map(|name| point(name, 0)).collect();
-        let (Ok(list), Ok(group)) = (to_list(&points), CString::new(group)) else { return };
-        let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
-        // SAFETY: the request copies list and name and is destroyed after the call, as are the
-        // options (the call copies them).
-        unsafe {
-            let mut wanted = sys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), list.ptr());
-            self.with_options(kind, request, |options| {
-                // An open transaction's offsets are waited for, not read past.
-                let error = sys::rd_kafka_AdminOptions_set_require_stable_offsets(options, 1);
-                if !error.is_null() {
-                    sys::rd_kafka_error_destroy(error);
-                }
-                let queue = self.main_queue();
-                sys::rd_kafka_ListConsumerGroupOffsets(self.raw(), &mut wanted, 1, options, queue);
-            });
-            sys::rd_kafka_ListConsumerGroupOffsets_destroy(wanted);
-        }
-    }
-
     /// Asks for offsets of the log: `spec` is a timestamp in milliseconds, or
     /// [`LOG_START`](Self::LOG_START) or [`LOG_END`](Self::LOG_END).
     pub(crate) fn ask_offsets(
@@ -129,22 +107,6 @@ pub(super) unsafe fn answer(kind: i32, raw: *mut sys::rd_kafka_event_t) -> Optio
     unsafe {
         let mut count = 0;
         Some(match kind {
-            sys::RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT => {
-                let result = sys::rd_kafka_event_ListConsumerGroupOffsets_result(raw);
-                let groups =
-                    sys::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &mut count);
-                let Some(&group) = array(groups, count).first() else {
-                    return Some(AdminAnswer::Committed(Ok(Vec::new())));
-                };
-                let error = sys::rd_kafka_group_result_error(group);
-                AdminAnswer::Committed(match error.is_null() {
-                    true => Ok(answers(sys::rd_kafka_group_result_partitions(group))),
-                    false => Err((
-                        sys::rd_kafka_error_code(error).into(),
-                        text(sys::rd_kafka_error_string(error)),
-                    )),
-                })
-            }
             sys::RD_KAFKA_EVENT_LISTOFFSETS_RESULT => {
                 let result = sys::rd_kafka_event_ListOffsets_result(raw);
                 let infos = sys::rd_kafka_ListOffsets_result_infos(result, &mut count);

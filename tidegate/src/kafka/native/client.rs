@@ -3,19 +3,34 @@
 
 use std::ptr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka_sys as sys;
 use tidegate_engine::Offset;
 use tidegate_runtime::{SourceWaker, TopicPartition};
 
+use super::committed::CommittedOffsets;
 use super::event::{self, NativeEvent};
 use super::partition::PartitionQueue;
 use crate::kafka::context::Context;
+
+/// A seek begins at once unless the client's own thread is busy; it does not wait for a broker.
+const SEEK: Duration = Duration::from_secs(5);
+
+/// What became of a seek.
+pub(crate) enum Sought {
+    /// It has begun.
+    Begun,
+    /// The client does not fetch the partition: not yet, or not any more after an error.
+    NotFetching,
+    /// The client does not do it.
+    Refused(KafkaError),
+}
 
 /// A partition with an offset (or one of librdkafka's logical offsets), as commits and
 /// assignments name it.
@@ -45,6 +60,7 @@ impl Drop for Queue {
 pub(crate) struct NativeClient {
     /// The consumer queue, to which the main queue is redirected. Dropped before the consumer.
     main: Queue,
+    committed: CommittedOffsets,
     consumer: Arc<BaseConsumer<Context>>,
 }
 
@@ -56,13 +72,14 @@ impl NativeClient {
         waker: SourceWaker,
     ) -> KafkaResult<Self> {
         let mut consumer: BaseConsumer<Context> = config.create_with_context(context)?;
+        let committed = CommittedOffsets::new(waker.clone());
         consumer.set_nonempty_callback(move || waker.wake());
         // SAFETY: the consumer is alive; the reference is given back by `Queue`.
         let main = unsafe { sys::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
         if main.is_null() {
             return Err(KafkaError::ClientCreation("the consumer has no queue".into()));
         }
-        Ok(Self { main: Queue(main), consumer: Arc::new(consumer) })
+        Ok(Self { main: Queue(main), committed, consumer: Arc::new(consumer) })
     }
 
     pub(crate) fn subscribe(&self, topics: &[&str]) -> KafkaResult<()> {
@@ -71,11 +88,19 @@ impl NativeClient {
 
     /// The next event of the main queue, if there is one. Polling it is what keeps the membership.
     pub(crate) fn poll_event(&self) -> Option<NativeEvent> {
+        if let Some(answer) = self.committed.poll() {
+            return Some(answer);
+        }
         // SAFETY: queue and client are alive; `event::take` owns the event.
         unsafe {
             let raw = sys::rd_kafka_queue_poll(self.main.0, 0);
             (!raw.is_null()).then(|| event::take(raw))
         }
+    }
+
+    /// Asks for the group's committed offsets; the answer is an event with this number.
+    pub(crate) fn ask_committed(&self, request: usize, names: &[TopicPartition]) {
+        self.committed.ask(&self.consumer, request, names);
     }
 
     /// The queue of a partition, split from the main queue. Call it before assigning.
@@ -105,6 +130,25 @@ impl NativeClient {
             self.consumer.incremental_assign(&list)
         } else {
             self.consumer.assign(&list)
+        }
+    }
+
+    /// Goes on with an assigned partition at an offset, after the leader was asked whether the log
+    /// still is what it was below: librdkafka does that when a leader changes and when it seeks
+    /// with a leader epoch, but not for the offset that an assignment begins at.
+    ///
+    /// If it is not, the partition's next message is an error. Nothing is fetched before it is
+    /// known, and what was fetched is dropped.
+    pub(crate) fn seek(&self, point: &OffsetPoint<'_>) -> Sought {
+        let list = to_list(std::slice::from_ref(point));
+        let answered = list.and_then(|list| self.consumer.seek_partitions(list, SEEK));
+        let own = answered.map(|list| {
+            list.elements().first().map_or(Err(KafkaError::Canceled), |element| element.error())
+        });
+        match own {
+            Ok(Ok(())) => Sought::Begun,
+            Ok(Err(KafkaError::OffsetFetch(Code::State))) => Sought::NotFetching,
+            Ok(Err(error)) | Err(error) => Sought::Refused(error),
         }
     }
 
