@@ -49,7 +49,7 @@ enum Timer {
     CommitArrives { request: u32 },
     SessionEnds { life: u32 },
     SessionTooShort { life: u32 },
-    Kill { life: u32 },
+    Stop { life: u32 },
     Restart { slot: u32 },
     ToMember { life: u32, what: Happens },
 }
@@ -182,7 +182,7 @@ impl World<'_> {
             Timer::CommitArrives { request } => self.commit_arrives(request),
             Timer::SessionEnds { life } => self.leave(life),
             Timer::SessionTooShort { life } => self.expel_if_hung(life),
-            Timer::Kill { life } => self.kill(life),
+            Timer::Stop { life } => self.stop(life),
             Timer::Restart { slot } => self.restart(slot),
             Timer::ToMember { life, what } => {
                 let Some(slot) = self.slot(life) else { return };

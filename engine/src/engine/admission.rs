@@ -150,11 +150,12 @@ impl<P: Clone> Engine<P> {
             if was_idle {
                 partition.progressed(now);
             }
-            if let Some(position) = position {
-                partition.leader_epoch = partition.leader_epoch.max(position.leader_epoch);
+            let read = last
+                .map(|last| Position { offset: last.next(), leader_epoch: partition.leader_epoch });
+            let further = position.filter(|p| read.is_none_or(|read| p.offset > read.offset));
+            if let Some(next) = further.or(read) {
+                partition.moved_to(next, now);
             }
-            let next = position.map(|p| p.offset).max(last.map(Offset::next));
-            partition.moved_to(next, now);
         }
         admitted
     }
@@ -200,12 +201,12 @@ impl Partition {
         true
     }
 
-    fn moved_to(&mut self, position: Option<Offset>, now: Instant) {
-        if position > self.position {
-            self.position = position;
-            if self.base.is_none() {
-                self.base = position;
-            }
+    fn moved_to(&mut self, position: Position, now: Instant) {
+        if self.position.is_none_or(|before| position.offset > before) {
+            self.position = Some(position.offset);
+            self.position_epoch = position.leader_epoch;
+            self.leader_epoch = self.leader_epoch.max(position.leader_epoch);
+            self.base.get_or_insert(position.offset);
             self.changed(now);
         }
     }

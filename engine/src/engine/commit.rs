@@ -32,7 +32,10 @@ impl<P: Clone> Engine<P> {
             out.push(CommitPoint {
                 partition: PartitionId(index as u32),
                 offset,
-                leader_epoch: partition.leader_epoch,
+                leader_epoch: match partition.track.head {
+                    NIL => partition.position_epoch,
+                    _ => partition.leader_epoch,
+                },
                 metadata,
             });
             if self.config.metadata_max_bytes > 0 {

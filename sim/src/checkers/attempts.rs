@@ -15,6 +15,12 @@ struct Cell {
     /// The attempt that comes next.
     next: u32,
     overloads: u32,
+    /// The member that started it last, and how many of its handlers have it: two, if one of them
+    /// is of an earlier assignment.
+    member: u32,
+    running: u32,
+    /// One of two has ended, and it is not known which.
+    unclear: bool,
 }
 
 /// Every start with another attempt's number than is due, and every one beyond the last.
@@ -62,7 +68,12 @@ impl Checker for Attempts {
                     return Ok(());
                 }
                 if serial > cell.serial || epoch > cell.epoch {
-                    *cell = Cell { serial, epoch, next: 1, overloads: 0 };
+                    let running = if cell.member == member { cell.running } else { 0 };
+                    *cell = Cell { serial, epoch, next: 1, member, running, ..Cell::default() };
+                }
+                cell.running += 1;
+                if std::mem::take(&mut cell.unclear) {
+                    cell.next = attempt;
                 }
                 let charged = attempt == cell.next + 1 && cell.overloads >= OVERLOADS_PER_ATTEMPT;
                 if charged {
@@ -86,6 +97,10 @@ impl Checker for Attempts {
             }
             What::End { record, ending, .. } => {
                 let (serial, cell) = self.cell(member, record);
+                if cell.member == member {
+                    cell.unclear |= cell.running > 1;
+                    cell.running = cell.running.saturating_sub(1);
+                }
                 if serial != cell.serial || record.epoch != cell.epoch {
                     return Ok(());
                 }

@@ -183,6 +183,6 @@ impl World<'_> {
     /// Somebody looks after a member that has stopped a partition.
     pub(super) fn call_operator(&mut self, life: u32) {
         self.hit(Reached::Stopped);
-        self.after(300 * MILLI, Timer::Kill { life });
+        self.after(300 * MILLI, Timer::Stop { life });
     }
 }

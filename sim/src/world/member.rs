@@ -168,6 +168,15 @@ impl World<'_> {
         self.end_if_left(slot);
     }
 
+    /// As soon as it runs.
+    pub(super) fn stop(&mut self, life: u32) {
+        let Some(slot) = self.slot(life) else { return };
+        match self.hung_until(slot) {
+            Some(until) => self.at(until, Timer::Stop { life }),
+            None => self.begin_leaving(slot),
+        }
+    }
+
     /// A process that has given everything back ends.
     pub(super) fn end_if_left(&mut self, slot: usize) {
         let Some(member) = &self.members[slot] else { return };

@@ -61,12 +61,28 @@ pub fn send_in_transaction(
     records: impl IntoIterator<Item = NewRecord>,
     end: End,
 ) -> Vec<Written> {
+    send_in_transaction_around(properties, topic, records, end, || {})
+}
+
+/// As [`send_in_transaction`], with something that happens before the transaction ends.
+///
+/// # Panics
+/// When the broker refuses a record or does not answer.
+#[must_use]
+pub fn send_in_transaction_around(
+    properties: &Properties,
+    topic: &str,
+    records: impl IntoIterator<Item = NewRecord>,
+    end: End,
+    before_the_end: impl FnOnce(),
+) -> Vec<Written> {
     let id = format!("tidegate-test-{}-{}", std::process::id(), crate::history::now_us());
     let producer = producer(properties, &[("transactional.id", &id)]);
     producer.init_transactions(CALL).expect("begin as a transactional producer");
     producer.begin_transaction().expect("begin a transaction");
     // Waits for the acknowledgements: an abort would otherwise drop what is still queued here.
     let written = send_all(&producer, topic, records);
+    before_the_end();
     match end {
         End::Commit => producer.commit_transaction(CALL).expect("commit a transaction"),
         End::Abort => producer.abort_transaction(CALL).expect("abort a transaction"),

@@ -158,7 +158,7 @@ impl KafkaSource {
             .and_then(|queue| client.assign_more(&[start]).map(|()| queue));
         match restarted {
             Ok(Some(queue)) => {
-                self.readers[id.index()] = Some(Reader::new(name.clone(), queue, to));
+                self.readers[id.index()] = Some(Reader::new(name.clone(), queue, to, -1));
             }
             Ok(None) => {
                 let text = format!("{name}: the client gave no queue for it");

@@ -16,8 +16,8 @@ pub(crate) struct Reader {
     queue: PartitionQueue,
     /// The next offset to read.
     position: Offset,
-    /// The leader epoch of the client's position, which that of a transaction marker may have
-    /// raised; -1 before it was asked for.
+    /// The leader epoch of what lies before it, -1 if unknown: librdkafka does not tell that of a
+    /// transaction marker.
     leader_epoch: i32,
     /// The highest offset that an error or an end-of-partition message named. librdkafka counts
     /// such a message as a record that was read, so that until a record from there has come, its
@@ -42,12 +42,17 @@ enum Stopped {
 }
 
 impl Reader {
-    pub(super) fn new(name: TopicPartition, queue: PartitionQueue, position: Offset) -> Self {
+    pub(super) fn new(
+        name: TopicPartition,
+        queue: PartitionQueue,
+        position: Offset,
+        leader_epoch: i32,
+    ) -> Self {
         Self {
             name,
             queue,
             position,
-            leader_epoch: -1,
+            leader_epoch,
             doubtful: Offset(-1),
             typical_bytes: 0,
             halted: false,
@@ -60,6 +65,12 @@ impl Reader {
 
     pub(super) fn position(&self) -> Offset {
         self.position
+    }
+
+    fn moved_to(&mut self, position: Offset, leader_epoch: i32) {
+        if position > self.position {
+            (self.position, self.leader_epoch) = (position, leader_epoch);
+        }
     }
 
     pub(super) fn may_have_records(&self) -> bool {
@@ -91,7 +102,7 @@ impl Reader {
                 self.queue.pop();
                 match code {
                     Code::PartitionEOF => {
-                        self.position = self.position.max(offset);
+                        self.moved_to(offset, -1);
                         continue;
                     }
                     Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation => {
@@ -123,8 +134,9 @@ impl Reader {
                 builder.reserve(waiting, (waiting * size).min(most).max(size));
                 builder
             });
-            batch.push(message.parts(), headers);
-            self.position = message.offset().next();
+            let parts = message.parts();
+            (self.position, self.leader_epoch) = (parts.offset.next(), parts.leader_epoch);
+            batch.push(parts, headers);
             records += 1;
             bytes += size;
             self.queue.pop();
@@ -162,8 +174,8 @@ impl KafkaSource {
         // transaction markers yield none.
         if !more && reader.queue.front().is_none() && reader.position > reader.doubtful {
             let position = self.client.as_ref().and_then(|c| c.position(&reader.name));
-            if let Some((offset, leader_epoch)) = position.filter(|(o, _)| *o >= reader.position) {
-                (reader.position, reader.leader_epoch) = (offset, leader_epoch);
+            if let Some((offset, leader_epoch)) = position {
+                reader.moved_to(offset, leader_epoch);
             }
         }
         let position =

@@ -89,10 +89,10 @@ impl KafkaSource {
                 });
                 continue;
             };
-            self.readers[id.index()] =
-                Some(Reader::new(beginning.name.clone(), queue, beginning.start));
+            let Beginning { name, start, leader_epoch, .. } = &beginning;
+            let reader = Reader::new(name.clone(), queue, *start, *leader_epoch);
+            self.readers[id.index()] = Some(reader);
             if let Some(offset) = beginning.of_earlier_topic {
-                let Beginning { name, start, .. } = &beginning;
                 self.tell(SourceEvent::Trouble(SourceError::Other(format!(
                     "{name}: the committed offset {offset} is of an earlier topic of this name, \
                      which was deleted; beginning at {start}"
