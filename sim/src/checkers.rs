@@ -15,7 +15,9 @@
 //!
 //! A checker reads a stream of [`Event`]s and nothing else, so it sees what the world sees and
 //! never the engine's insides. Its state is by partition and offset: offsets are expected to begin
-//! near zero, as in a topic made for a test.
+//! near zero, as in a topic made for a test. After a violation it may be asked to go on, and judges
+//! what follows by what really happened. The test kit judges histories of real runs by the same
+//! checkers.
 
 mod attempts;
 mod budget;
@@ -36,9 +38,10 @@ use std::fmt;
 pub use self::attempts::Attempts;
 pub use self::budget::Budget;
 pub use self::commit::Commit;
+pub use self::lanes::LaneBook;
 pub use self::letters::Letters;
 pub use self::limit::Limit;
-pub use self::liveness::Liveness;
+pub use self::liveness::{Liveness, Unfinished};
 pub use self::order::Order;
 pub use self::repeats::Repeats;
 pub use self::starts::Starts;
@@ -50,7 +53,8 @@ use crate::history::Event;
 pub struct Violation {
     /// The promise: its checker's name.
     pub invariant: &'static str,
-    /// What happened, with member, partition and offset.
+    /// What happened, with `member N`, the record or commit that it is about as `partition/offset`,
+    /// and others of its partition as `offset N`, so that who numbered them can put names there.
     pub text: String,
     /// When, in nanoseconds.
     pub at: u64,

@@ -80,13 +80,20 @@ impl Checker for Attempts {
                     (cell.next, cell.overloads) = (attempt, 0);
                 }
                 let due = cell.next;
-                if attempt != due || attempt > most {
-                    let (partition, offset) = (record.partition, record.offset);
-                    let text = format!(
-                        "member {member} starts {partition}/{offset} as attempt {attempt}, attempt {due} of at most {most} is due"
-                    );
-                    return Err(broken("attempts", event, text));
-                }
+                // Also after a violation, so that the next one is judged by what really happened.
+                cell.next = attempt;
+                let problem = if attempt != due {
+                    format!("attempt {due} is due")
+                } else if attempt > most {
+                    format!("there are at most {most}")
+                } else {
+                    return Ok(());
+                };
+                let (partition, offset) = (record.partition, record.offset);
+                let text = format!(
+                    "member {member} starts {partition}/{offset} as attempt {attempt}, but {problem}"
+                );
+                return Err(broken("attempts", event, text));
             }
             What::End { record, ending, .. } => {
                 let (serial, cell) = self.cell(member, record);

@@ -64,31 +64,32 @@ impl Commit {
             state.head += 1;
         }
         let open = (state.head as usize) < cells.len();
-        if open && offset > state.head {
-            let head = state.head;
-            let text = format!(
-                "member {member} commits {partition}/{offset} while offset {head} is unfinished"
-            );
-            return Err(broken("commit", event, text));
-        }
+        let beyond = (open && offset > state.head).then_some(state.head);
+        let before = state.take(member, offset, sent);
+        let problem = match (beyond, before) {
+            (Some(head), _) => format!("while offset {head} is unfinished"),
+            (None, Some(before)) => format!("after offset {before}: backwards"),
+            (None, None) => return Ok(()),
+        };
+        let text = format!("member {member} commits {partition}/{offset} {problem}");
+        Err(broken("commit", event, text))
+    }
+}
+
+impl Partition {
+    /// Takes a commit, and names the one that it goes behind without an excuse.
+    fn take(&mut self, member: u32, offset: i64, sent: u64) -> Option<i64> {
         let mine = |(who, _): &(u32, u64)| *who == member || *who == NOBODY;
-        if let Some(index) = state.resets.iter().position(mine) {
-            if sent > state.resets[index].1 {
-                state.resets.swap_remove(index);
-                state.committed = Some(offset);
+        if let Some(index) = self.resets.iter().position(mine) {
+            if sent > self.resets[index].1 {
+                self.resets.swap_remove(index);
+                self.committed = Some(offset);
             }
             // Of the same moment it may be from before or after.
-            state.committed = state.committed.map(|before| before.min(offset));
-            return Ok(());
+            self.committed = self.committed.map(|before| before.min(offset));
+            return None;
         }
-        if let Some(before) = state.committed.replace(offset)
-            && offset < before
-        {
-            let text =
-                format!("member {member} commits {partition}/{offset} after {before}: backwards");
-            return Err(broken("commit", event, text));
-        }
-        Ok(())
+        self.committed.replace(offset).filter(|before| offset < *before)
     }
 }
 

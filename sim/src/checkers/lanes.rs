@@ -28,9 +28,9 @@ struct Lane {
     head: usize,
 }
 
-/// Which records there are, by lane.
+/// Which records there are, by lane. It has to see every event.
 #[derive(Debug)]
-pub(super) struct LaneBook {
+pub struct LaneBook {
     order: Lanes,
     cells: ByOffset<Cell>,
     lanes: Vec<Vec<Lane>>,
@@ -38,19 +38,20 @@ pub(super) struct LaneBook {
 }
 
 impl LaneBook {
-    pub(super) fn new(order: Lanes) -> Self {
+    /// A book of the lanes of this order.
+    pub fn new(order: Lanes) -> Self {
         Self { order, cells: ByOffset::default(), lanes: Vec::new(), start: Vec::new() }
     }
 
     /// The record's lane, if it has one and still is in the log.
-    pub(super) fn lane(&mut self, record: RecordAt) -> Option<u32> {
+    pub fn lane(&mut self, record: RecordAt) -> Option<u32> {
         let cell = self.cells.at(record.partition, record.offset);
         let known = cell.written && cell.epoch == record.epoch;
         (known && cell.lane != NONE).then_some(cell.lane)
     }
 
     /// The first record of a lane that never finished.
-    pub(super) fn head(&mut self, partition: u32, lane: u32) -> Option<i64> {
+    pub fn head(&mut self, partition: u32, lane: u32) -> Option<i64> {
         let start = entry(&mut self.start, partition);
         let cells = self.cells.partition(partition);
         let lane = entry(entry(&mut self.lanes, partition), lane);
@@ -63,7 +64,8 @@ impl LaneBook {
         None
     }
 
-    pub(super) fn see(&mut self, event: &Event) {
+    /// Takes the next event.
+    pub fn see(&mut self, event: &Event) {
         match event.what {
             What::Written { record, key, .. } => {
                 let lane = match self.order {

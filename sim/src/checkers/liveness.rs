@@ -21,6 +21,19 @@ struct Partition {
     cuts: Vec<(i64, i32)>,
 }
 
+/// Records that follow each other and never finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Where.
+    pub partition: u32,
+    /// The first one's offset.
+    pub first: i64,
+    /// The last one's offset.
+    pub last: i64,
+    /// How many they are.
+    pub records: u64,
+}
+
 /// At the end: a partition that is not committed up to its last record, and a record that never
 /// finished (it is lost).
 #[derive(Debug, Default)]
@@ -34,6 +47,32 @@ impl Liveness {
     /// Whether every partition is committed up to its last record.
     pub fn is_complete(&self) -> bool {
         self.behind == 0
+    }
+
+    /// All records that are still in the log and never finished.
+    pub fn unfinished(&mut self) -> Vec<Unfinished> {
+        let mut found: Vec<Unfinished> = Vec::new();
+        for (partition, state) in (0..).zip(&self.partitions) {
+            let mut follows = false;
+            let cells = self.cells.partition(partition).iter().enumerate();
+            for (offset, cell) in cells.skip(state.start as usize).filter(|(_, c)| c.written) {
+                let offset = offset as i64;
+                match found.last_mut() {
+                    _ if cell.finished => {}
+                    Some(run) if follows => {
+                        (run.last, run.records) = (offset, run.records + 1);
+                    }
+                    _ => found.push(Unfinished {
+                        partition,
+                        first: offset,
+                        last: offset,
+                        records: 1,
+                    }),
+                }
+                follows = !cell.finished;
+            }
+        }
+        found
     }
 
     fn change(&mut self, partition: u32, change: impl FnOnce(&mut Partition)) {
@@ -93,18 +132,16 @@ impl Checker for Liveness {
     }
 
     fn finish(&mut self, at: u64) -> Result<(), Violation> {
+        if let Some(Unfinished { partition, first, .. }) = self.unfinished().first() {
+            let committed = entry(&mut self.partitions, *partition).committed;
+            let (invariant, what) = match *first < committed {
+                true => ("lost", "was never finished and is committed"),
+                false => ("liveness", "was never finished"),
+            };
+            let text = format!("{partition}/{first} {what}; committed is {committed}");
+            return Err(Violation { invariant, text, at });
+        }
         for (partition, state) in self.partitions.iter().enumerate() {
-            let cells = self.cells.partition(partition as u32);
-            let mut alive = cells.iter().enumerate().skip(state.start as usize);
-            if let Some((offset, _)) = alive.find(|(_, c)| c.written && !c.finished) {
-                let (invariant, what) = match (offset as i64) < state.committed {
-                    true => ("lost", "was never finished and is committed"),
-                    false => ("liveness", "was never finished"),
-                };
-                let committed = state.committed;
-                let text = format!("{partition}/{offset} {what}; committed is {committed}");
-                return Err(Violation { invariant, text, at });
-            }
             if state.behind {
                 let Partition { committed, end, .. } = state;
                 let text = format!("partition {partition} is committed to {committed} of {end}");
@@ -132,6 +169,18 @@ mod tests {
         assert_eq!(run.violations(Liveness::default()), [text]);
         run.handled(0, 1, 1, Skip);
         assert!(run.violations(Liveness::default()).is_empty());
+    }
+
+    #[test]
+    fn unfinished_records_are_named_together() {
+        let mut run = Run::new();
+        for offset in [0, 2, 3, 5, 6] {
+            run.written(1, offset, 1);
+        }
+        run.handled(1, 5, 1, Done);
+        let mut liveness = run.seen_by(Liveness::default());
+        let named = |first, last, records| Unfinished { partition: 1, first, last, records };
+        assert_eq!(liveness.unfinished(), [named(0, 3, 3), named(6, 6, 1)]);
     }
 
     #[test]

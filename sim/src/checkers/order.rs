@@ -46,18 +46,27 @@ pub struct Order {
     holders: Vec<Vec<Holder>>,
     next_serial: u32,
     is_off: bool,
+    orphans_excuse: bool,
 }
 
 impl Order {
     /// A checker for this order.
     pub fn new(order: Lanes) -> Self {
         Self {
+            orphans_excuse: true,
             book: LaneBook::new(order),
             lanes: Vec::new(),
             holders: Vec::new(),
             next_serial: 1,
             is_off: order == Lanes::None,
         }
+    }
+
+    /// For a run whose handlers end with their partition: one that its member goes on to run after
+    /// it lost the partition, or gave it back, excuses nobody.
+    pub fn without_orphans(mut self) -> Self {
+        self.orphans_excuse = false;
+        self
     }
 
     fn start(&mut self, event: &Event, record: RecordAt) -> Result<(), Violation> {
@@ -68,34 +77,31 @@ impl Order {
         let (serial, expelled) = holder.map_or((0, false), |h| (h.serial, h.expelled));
         let head = self.book.head(partition, number);
         let lane = entry(entry(&mut self.lanes, partition), number);
-        let told = |problem: String| {
-            let text = format!("member {member} starts {partition}/{offset} {problem}");
-            Err(broken("order", event, text))
-        };
-        for runs in &lane.running {
-            if runs.member == member || !(runs.orphan || expelled) {
-                let Runs { member, offset, .. } = runs;
-                return told(format!("while member {member} handles offset {offset}"));
-            }
-        }
-        if let Some(head) = head
+        let excused = |runs: &Runs| self.orphans_excuse && runs.orphan || expelled;
+        let beside = lane.running.iter().find(|runs| runs.member == member || !excused(runs));
+        let same = lane.serial == serial;
+        let last = lane.last;
+        let problem = if let Some(Runs { member, offset, .. }) = beside {
+            Some(format!("while member {member} handles offset {offset}"))
+        } else if let Some(head) = head
             && head < offset
         {
-            return told(format!("while offset {head} before it is unfinished"));
-        }
-        if lane.serial == serial {
-            if offset < lane.last {
-                return told(format!("after offset {} in the same assignment", lane.last));
-            }
-            if offset > lane.last && !lane.finished {
-                return told(format!("while offset {}, which is repeated, is not done", lane.last));
-            }
-        }
+            Some(format!("while offset {head} before it is unfinished"))
+        } else if same && offset < last {
+            Some(format!("after offset {last} in the same assignment"))
+        } else if same && offset > last && !lane.finished {
+            Some(format!("while offset {last}, which is repeated, is not done"))
+        } else {
+            None
+        };
+        // Also after a violation, so that the next one is judged by what really happened.
         if !expelled {
             (lane.serial, lane.last, lane.finished) = (serial, offset, false);
         }
         lane.running.push(Runs { member, offset, orphan: expelled });
-        Ok(())
+        let Some(problem) = problem else { return Ok(()) };
+        let text = format!("member {member} starts {partition}/{offset} {problem}");
+        Err(broken("order", event, text))
     }
 
     fn end(&mut self, member: u32, record: RecordAt, finished: bool) {
@@ -241,6 +247,17 @@ mod tests {
         assert_eq!(check(&run), [""; 0]);
         run.member(0).lost(0).assigned(0).start(0, 1, 1);
         assert_eq!(check(&run), ["member 0 starts 0/1 while member 0 handles offset 1"]);
+    }
+
+    #[test]
+    fn a_handler_that_outlives_its_partition_excuses_others_where_that_may_be() {
+        let mut run = Run::new();
+        run.written(0, 1, 7).assigned(0).start(0, 1, 1).lost(0);
+        run.member(1).assigned(0).start(0, 1, 1);
+        assert_eq!(check(&run), [""; 0]);
+        let strict = Order::new(Lanes::ByKey).without_orphans();
+        let text = "member 1 starts 0/1 while member 0 handles offset 1";
+        assert_eq!(run.violations(strict), [text]);
     }
 
     #[test]

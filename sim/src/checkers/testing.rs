@@ -22,6 +22,12 @@ impl Run {
         found
     }
 
+    /// A checker that has seen it all.
+    pub(super) fn seen_by<C: Checker>(&self, mut checker: C) -> C {
+        self.events.iter().for_each(|event| drop(checker.see(event)));
+        checker
+    }
+
     /// The events that follow are this member's.
     pub(super) fn member(&mut self, member: u32) -> &mut Self {
         self.member = member;
