@@ -131,7 +131,8 @@ step "prerequisites" prerequisites
 step "format" cargo fmt --all --check
 step "promises and their tests" guarantees
 step "lints" cargo clippy --release --workspace --all-targets --all-features -- -D warnings
-step "engine and runtime, debug assertions on" cargo test -p tidegate-engine -p tidegate-runtime
+step "engine, runtime and fuzz corpora, debug assertions on" \
+    cargo test -p tidegate-engine -p tidegate-runtime -p tidegate-fuzz
 step "all tests" cargo test --release --workspace --all-features
 step "licences and advisories" deny
 step "nothing left running" nothing_left

@@ -1,15 +1,11 @@
-//! Property files as Java's Kafka clients have them, in librdkafka's words.
-
-mod jaas;
-mod stores;
+//! Reads a property file and finds librdkafka's words for it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::Path;
+use std::io::Read;
 
 use tidegate::StartFrom;
 
-use crate::exit::Failure;
+use super::{jaas, stores};
 
 /// What a file came to.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -59,12 +55,11 @@ const WITHOUT_MEANING: &[&str] = &[
 /// Reads and translates a file.
 ///
 /// # Errors
-/// When it cannot be read, or has something that has no counterpart here; the message names both.
-pub(crate) fn read(path: &Path) -> Result<Translated, Failure> {
-    let failed = |why: String| Failure::Config(format!("{}: {why}", path.display()));
-    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
-    let properties = java_properties::read(file).map_err(|error| failed(error.to_string()))?;
-    translate(properties.into_iter().collect()).map_err(failed)
+/// When it cannot be read, or has something that has no counterpart here; the message names the
+/// line or the property.
+pub(crate) fn read(file: impl Read) -> Result<Translated, String> {
+    let properties = java_properties::read(file).map_err(|error| error.to_string())?;
+    translate(properties.into_iter().collect())
 }
 
 fn translate(mut from: BTreeMap<String, String>) -> Result<Translated, String> {
@@ -123,8 +118,7 @@ mod tests {
     use super::*;
 
     fn from(text: &str) -> Result<Translated, String> {
-        let properties = java_properties::read(text.as_bytes()).unwrap();
-        translate(properties.into_iter().collect())
+        read(text.as_bytes())
     }
 
     fn get<'a>(translated: &'a Translated, name: &str) -> Option<&'a str> {
