@@ -233,7 +233,7 @@ mod tests {
         #[test]
         fn round_trip(
             committed in 0i64..1 << 50,
-            epoch in prop_oneof![-1i32..=i32::MAX, Just(i32::MAX)],
+            epoch in prop_oneof![-1i32..=i32::MAX, -1i32..2, Just(i32::MAX)],
             incarnation: u64,
             steps in prop::collection::vec((0u32..1 << 20, 0u32..1 << 20), 0..200),
         ) {
@@ -322,6 +322,7 @@ mod tests {
         let whole =
             Metadata { committed: Some(Offset(5)), leader_epoch: 1, incarnation: 2, finished };
         let needed = whole.encode(4_096).0.len();
+        assert_eq!((whole.encode(needed).1, whole.encode(needed - 1).1), (0, 1));
         for max_bytes in 0..=needed {
             let (text, dropped) = whole.encode(max_bytes);
             assert!(text.len() <= max_bytes);
@@ -329,6 +330,71 @@ mod tests {
             assert_eq!(back.finished.len() + dropped as usize, 2);
         }
         assert_eq!(Metadata { committed: None, ..whole }.encode(4_096), (String::new(), 2));
+    }
+
+    #[test]
+    fn only_what_says_something_is_a_string() {
+        let said = |incarnation, ranges: &[OffsetRange]| {
+            encode(Offset(5), 1, incarnation, ranges.iter().copied(), 4_096).0
+        };
+        let one = ranges_above(5, &[(1, 1)]);
+        assert!(said(0, &[]).is_empty());
+        assert!(!said(2, &[]).is_empty() && !said(0, &one).is_empty() && !said(2, &one).is_empty());
+        let nothing =
+            Metadata { committed: Some(Offset(5)), leader_epoch: -1, ..Default::default() };
+        assert_eq!(Metadata::decode("", Offset(5)), Ok(nothing));
+    }
+
+    #[test]
+    fn the_longest_header_is_counted_whole() {
+        let (text, _) = encode(Offset(i64::MAX), i32::MAX, u64::MAX, core::iter::empty(), 4_096);
+        assert_eq!(raw_bytes(text.len()), HEADER_BYTES);
+    }
+
+    #[test]
+    fn ranges_that_are_empty_or_touch_are_refused() {
+        let body = |numbers: &[u64]| {
+            let mut body = Vec::from([0; 4]);
+            put_varint(&mut body, 5);
+            put_varint(&mut body, 2);
+            body.extend_from_slice(&[0; 8]);
+            numbers.iter().for_each(|number| put_varint(&mut body, *number));
+            let crc = crc32fast::hash(&body[4..]);
+            body[..4].copy_from_slice(&crc.to_le_bytes());
+            body
+        };
+        let ranges = |numbers| Some(Metadata::decode_body(&body(numbers))?.finished.len());
+        assert_eq!(ranges(&[0, 1, 1, 1]), Some(2));
+        assert_eq!(ranges(&[3, 0]), None);
+        assert_eq!(ranges(&[0, 1, 0, 1]), None);
+        assert_eq!(ranges(&[1, u64::MAX >> 1]), None, "beyond every offset");
+        assert_eq!(ranges(&[1]), None, "half a range");
+    }
+
+    #[test]
+    fn a_varint_has_64_bits() {
+        let read = |mut bytes: &[u8]| take_varint(&mut bytes);
+        for value in [0, 127, 128, 1 << 62, u64::MAX] {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, value);
+            assert_eq!(read(&bytes), Some(value));
+        }
+        let with_last = |last| [[0xff; 9].as_slice(), &[last]].concat();
+        assert_eq!(read(&with_last(0)), Some(u64::MAX >> 1));
+        assert_eq!(read(&with_last(2)), None);
+        assert_eq!(read(&[0x80; 11]), None);
+    }
+
+    /// Worked out by hand: room for so many bytes of ranges, and what each of them takes at most.
+    #[test]
+    fn the_bound_is_as_tight_as_its_reasons() {
+        // 67 bytes. Two for each range; in a window of 1,000 seven lengths take a third one; in
+        // one of 2^14 every length does, and one of them a fourth.
+        for (window, most) in [(100, 33), (1_000, 30), (1 << 14, 22)] {
+            assert_eq!(unfinished_that_fit(128, window), most);
+        }
+        // 739 bytes: two distances and one length take a byte more.
+        assert_eq!(unfinished_that_fit(1_024, 128), 368);
     }
 
     #[test]
