@@ -187,6 +187,12 @@ fn one_record(mut engine: Engine<()>, bytes: u64, now: Instant) {
     let mut out = Vec::new();
     assert_eq!(engine.poll_dispatch(&mut out, usize::MAX, now), 1);
     engine.handle_timeout(now);
+    // Without a commit that is answered it would wait for one, however long the backoff.
+    let mut points = Vec::new();
+    engine.poll_commits(&mut points);
+    for point in points.drain(..) {
+        engine.handle_committed(partition, point.offset, true, now);
+    }
     let outcome = Outcome::Overloaded { retry_after: None };
     let verdict = engine.handle_outcome(out[0].ticket, outcome, now);
     let Verdict::Again { at, attempt: 1 } = verdict else { panic!("{verdict:?}") };
@@ -194,7 +200,6 @@ fn one_record(mut engine: Engine<()>, bytes: u64, now: Instant) {
     out.clear();
     assert_eq!(engine.poll_dispatch(&mut out, usize::MAX, at), 1);
     assert_eq!(engine.handle_outcome(out[0].ticket, Outcome::Done, at), Verdict::Finished);
-    let mut points = Vec::new();
     engine.poll_commits(&mut points);
     assert_eq!(points.first().map(|point| point.offset), Some(Offset(1)));
 }
