@@ -347,8 +347,12 @@ mod tests {
 
     #[test]
     fn the_longest_header_is_counted_whole() {
-        let (text, _) = encode(Offset(i64::MAX), i32::MAX, u64::MAX, core::iter::empty(), 4_096);
+        let within = |max_bytes| {
+            encode(Offset(i64::MAX), i32::MAX, u64::MAX, core::iter::empty(), max_bytes).0
+        };
+        let text = within(4_096);
         assert_eq!(raw_bytes(text.len()), HEADER_BYTES);
+        assert_eq!((within(text.len()), within(text.len() - 1)), (text, String::new()));
     }
 
     #[test]
@@ -405,6 +409,10 @@ mod tests {
         let (text, _) = said.encode(4_096);
         let back = Metadata::decode(&text, Offset(5)).unwrap();
         assert!(back.finished.iter().eq([range(5, 7), range(9, 10)]));
+        said.committed = Some(Offset(7));
+        let (text, _) = said.encode(4_096);
+        let back = Metadata::decode(&text, Offset(7)).unwrap();
+        assert!(back.finished.iter().eq([range(9, 10)]), "what ends at it is below it");
         said.committed = Some(Offset(-2));
         let (text, _) = said.encode(4_096);
         let back = Metadata::decode(&text, Offset(0)).unwrap();

@@ -159,3 +159,29 @@ fn without_credit_a_draining_partition_leaves_its_record_to_the_next_owner() {
     assert_eq!(engine.snapshot(at(1)).counters.held, 1);
     assert_eq!((engine.in_flight(), engine.snapshot(at(1)).writing), (1, 1));
 }
+
+#[test]
+fn a_record_that_is_held_waits_longer_each_time_and_begins_a_new_row_of_overload_answers() {
+    let mut engine = engine(Config { max_attempts: 9, ..with_letters(1) });
+    admit(&mut engine, P, 0, &[1, 2], at(0));
+    let out = dispatch(&mut engine, at(0));
+    engine.handle_outcome(out[0].ticket, Outcome::DeadLetter, at(0));
+    let (mut now, mut ticket) = (at(0), out[1].ticket);
+    let overloaded = Outcome::Overloaded { retry_after: None };
+    for (outcome, whole) in [
+        (Outcome::DeadLetter, 100),
+        (Outcome::DeadLetter, 200),
+        (overloaded, 100),
+        (overloaded, 200),
+        (Outcome::DeadLetter, 400),
+        (overloaded, 100),
+    ] {
+        let verdict = engine.handle_outcome(ticket, outcome, now);
+        let (Verdict::Held { at } | Verdict::Again { at, .. }) = verdict else { panic!() };
+        let delay = at.saturating_since(now).as_millis();
+        assert!((whole / 2..=whole).contains(&delay), "{delay} of {whole} ms");
+        now = at;
+        engine.handle_timeout(now);
+        ticket = dispatch(&mut engine, now)[0].ticket;
+    }
+}
