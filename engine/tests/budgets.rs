@@ -92,7 +92,7 @@ fn a_stall_begins_after_its_time_and_not_at_it() {
     assert_eq!(engine.capacity(P, at(3_001)), NONE);
     assert!(engine.snapshot(at(3_001)).commits_stalled);
     // A holder that cannot read holds nobody up.
-    engine.reserve(P, 1_020, at(3_001));
+    engine.reserve(P, 1_000, at(3_001));
     assert_ne!(engine.capacity(Q, at(3_001)), NONE);
 }
 
@@ -110,4 +110,22 @@ fn what_is_taken_and_what_was_finished_before_is_counted() {
     admit(&mut next, P, 0, &[1, 2, 3, 4, 5], at(0));
     let counters = next.snapshot(at(0)).counters;
     assert_eq!((counters.admitted, counters.already_finished), (3, 2));
+}
+
+#[test]
+fn ranges_of_earlier_commits_take_room_in_the_next_one() {
+    let range = |at: i64| OffsetRange { start: Offset(2 * at + 1), end: Offset(2 * at + 2) };
+    let said = Metadata {
+        committed: Some(Offset(0)),
+        leader_epoch: 1,
+        incarnation: 1,
+        finished: FinishedRanges::from_any((0..1_000).map(range)),
+    };
+    let (metadata, dropped) = said.encode(4_096);
+    assert_eq!(dropped, 0);
+    let mut engine =
+        Engine::<i64>::new(Config { max_in_flight: 1, ..Config::default() }, at(0)).unwrap();
+    let start = Start { committed: Some(Offset(0)), metadata: &metadata, incarnation: 1 };
+    engine.handle_assigned(P, start, at(0)).unwrap();
+    assert!((1..100).contains(&engine.capacity(P, at(0)).records));
 }

@@ -58,3 +58,9 @@ fn after_a_truncation_no_range_of_before_is_named_again() {
     assert_eq!(read(&mut engine, 1, 4), 1, "a new record at an old offset");
     assert!(said(&mut engine).finished.is_empty());
 }
+
+#[test]
+fn ranges_of_an_unknown_epoch_are_valid_in_all() {
+    let mut engine = with_ranges(-1, &[(1, 2)]);
+    assert_eq!((read(&mut engine, 0, 4), read(&mut engine, 1, 4)), (1, 0));
+}

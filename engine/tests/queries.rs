@@ -97,7 +97,9 @@ fn the_next_moment_is_the_retry_that_is_due_first() {
         engine.handle_outcome(out.ticket, Outcome::Retry { after }, at(0));
     }
     assert_eq!(engine.poll_timeout(), Some(at(10)));
+    assert_eq!(engine.snapshot(at(0)).backing_off, 2);
     engine.handle_timeout(at(10));
+    assert_eq!(engine.snapshot(at(10)).backing_off, 1);
     assert_eq!(offsets(&dispatch(&mut engine, at(10))), [1]);
     assert_eq!(engine.poll_timeout(), Some(at(20)));
 }
@@ -129,4 +131,20 @@ fn a_partition_that_moves_is_not_reported_and_one_that_stands_still_again_is() {
 fn offsets_and_instants_show_their_numbers() {
     assert_eq!(Offset(-7).to_string(), "-7");
     assert_eq!(at(3).as_nanos(), 3_000_000);
+}
+
+#[test]
+fn each_handler_times_out_once_and_without_partitions_nothing_is_due() {
+    let timeout = Some(Duration::from_millis(50));
+    let mut engine = engine(Config { handler_timeout: timeout, ..Config::default() });
+    admit(&mut engine, P, 0, &[1, 2, 3], at(0));
+    let out = dispatch(&mut engine, at(0));
+    engine.handle_timeout(at(50));
+    engine.handle_timeout(at(60));
+    assert_eq!((actions(&mut engine).len(), engine.snapshot(at(60)).counters.timed_out), (3, 3));
+    for out in out {
+        engine.handle_outcome(out.ticket, Outcome::Done, at(60));
+    }
+    engine.handle_lost(P, at(60));
+    assert_eq!(engine.poll_timeout(), None);
 }
