@@ -137,8 +137,8 @@ step "prerequisites" prerequisites
 step "format" cargo fmt --all --check
 step "promises and their tests" guarantees
 step "lints" cargo clippy --release --workspace --all-targets --all-features -- -D warnings
-step "engine, simulation and runtime, debug assertions on" \
-    cargo test -p tidegate-engine -p tidegate-sim -p tidegate-runtime
+step "engine, simulation, runtime and fuzz corpora, debug assertions on" \
+    cargo test -p tidegate-engine -p tidegate-sim -p tidegate-runtime -p tidegate-fuzz
 step "simulation, a minute of new schedules" \
     cargo run --release -p tidegate-sim -- --seconds 60
 step "planted bugs" canaries

@@ -2,8 +2,7 @@
 
 use super::Engine;
 use crate::canary::{Canary, is_planted};
-use crate::list::Queue;
-use crate::list::Track;
+use crate::list::{Queue, Track};
 use crate::partition::{Memory, Partition, Phase};
 use crate::slab::{NIL, State};
 use crate::{
@@ -106,6 +105,7 @@ impl<P: Clone> Engine<P> {
         }
     }
 
+    /// The planted bug: a record that is queued counts as if it did not exist.
     fn forget_one(&mut self, id: PartitionId) {
         let Some(Some(partition)) = self.partitions.get_mut(id.index()) else { return };
         let slot = partition.track.head;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
 use thiserror::Error;
 
 /// Where a partition begins for which the group has no committed offset.
@@ -81,6 +82,9 @@ pub enum SettingsError {
         /// librdkafka's words.
         detail: String,
     },
+    /// A NUL character, which no name has.
+    #[error("{0} contains a NUL character")]
+    Nul(&'static str),
     /// Dead letters would be consumed again.
     #[error("topic {0} is consumed and cannot be its own dead-letter topic")]
     DeadLetterLoop(String),
@@ -169,6 +173,9 @@ impl KafkaSettings {
         if self.topics.is_empty() || self.topics.iter().any(String::is_empty) {
             return Err(SettingsError::Missing("a topic"));
         }
+        no_nul("the brokers' address", &self.brokers)?;
+        no_nul("the consumer group", &self.group)?;
+        self.topics.iter().try_for_each(|topic| no_nul("a topic", topic))?;
         let consumer_protocol = self.properties.iter().any(|(name, value)| {
             name == "group.protocol" && value.eq_ignore_ascii_case("consumer")
         });
@@ -190,9 +197,12 @@ impl KafkaSettings {
             }
             let mut alone = ClientConfig::new();
             alone.set(name, value);
-            if let Err(rdkafka::error::KafkaError::ClientConfig(_, detail, ..)) =
-                alone.create_native_config()
-            {
+            if let Err(error) = alone.create_native_config() {
+                let detail = match error {
+                    KafkaError::ClientConfig(_, detail, ..) => detail,
+                    KafkaError::Nul(_) => "it contains a NUL character".to_owned(),
+                    other => other.to_string(),
+                };
                 let (name, value) = (name.clone(), shown(name, value));
                 return Err(SettingsError::Refused { name, value, detail });
             }
@@ -243,6 +253,11 @@ impl KafkaSettings {
     }
 }
 
+/// librdkafka takes names up to a NUL only, and its bindings panic on one.
+pub(super) fn no_nul(what: &'static str, name: &str) -> Result<(), SettingsError> {
+    if name.contains('\0') { Err(SettingsError::Nul(what)) } else { Ok(()) }
+}
+
 /// A value for a message: secrets are not shown.
 fn shown(name: &str, value: &str) -> String {
     let secret = ["password", "secret", "key.pem", "jaas", "token"];
@@ -279,6 +294,23 @@ mod tests {
         assert!(matches!(refused, SettingsError::Reserved { .. }), "{refused}");
         let refused = with(&[("no.such.thing", "1")]).to_client_config().unwrap_err();
         assert!(refused.to_string().contains("no.such.thing"), "{refused}");
+    }
+
+    #[test]
+    fn a_nul_character_is_refused_by_name() {
+        let refused = with(&[("client.id", "a\0b")]).to_client_config().unwrap_err();
+        assert!(refused.to_string().contains("client.id"), "{refused}");
+        let refused = with(&[("client\0id", "a")]).to_client_config().unwrap_err();
+        assert!(refused.to_string().contains("client\0id"), "{refused}");
+        for (brokers, group, topic, named) in [
+            ("a\0:1", "g", "t", "address"),
+            ("a:1", "g\0", "t", "group"),
+            ("a:1", "g", "t\0", "topic"),
+        ] {
+            let refused = KafkaSettings::new(brokers, group, [topic]).to_client_config();
+            let refused = refused.unwrap_err().to_string();
+            assert!(refused.contains(named) && refused.contains("NUL"), "{refused}");
+        }
     }
 
     #[test]

@@ -120,7 +120,17 @@ impl Trial {
         let groups = self.groups.into_iter().map(|group| {
             let name = group.name();
             let committed = || offsets::committed_sum(&self.properties, &name, &self.topic);
-            wait_for(&format!("{total} to be committed by {name}"), || committed() == total);
+            let until = Instant::now() + Duration::from_secs(60);
+            while committed() != total {
+                let (now, told) = (committed(), group.told());
+                let engines = group.members.iter().map(|(_, m)| m.monitor.snapshot().engine);
+                let engines: Vec<_> = engines.collect();
+                assert!(
+                    Instant::now() < until,
+                    "{now} of {total} committed by {name}: {told:#?} {engines:#?}"
+                );
+                std::thread::sleep(Duration::from_millis(100));
+            }
             let told = group.told();
             for (_, member) in group.members {
                 member.stop();

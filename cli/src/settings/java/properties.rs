@@ -1,15 +1,13 @@
-//! Property files as Java's Kafka clients have them, in librdkafka's words.
-
-mod jaas;
-mod stores;
+//! Reads a property file and finds librdkafka's words for it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::Path;
+use std::io::Read;
 
+use encoding_rs::UTF_8;
+use java_properties::PropertiesIter;
 use tidegate::StartFrom;
 
-use crate::exit::Failure;
+use super::{jaas, stores};
 
 /// What a file came to.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -59,12 +57,27 @@ const WITHOUT_MEANING: &[&str] = &[
 /// Reads and translates a file.
 ///
 /// # Errors
-/// When it cannot be read, or has something that has no counterpart here; the message names both.
-pub(crate) fn read(path: &Path) -> Result<Translated, Failure> {
-    let failed = |why: String| Failure::Config(format!("{}: {why}", path.display()));
-    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
-    let properties = java_properties::read(file).map_err(|error| failed(error.to_string()))?;
-    translate(properties.into_iter().collect()).map_err(failed)
+/// When it cannot be read, or has something that has no counterpart here; the message names the
+/// line or the property.
+pub(crate) fn read(mut file: impl Read) -> Result<Translated, String> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    let mut properties = BTreeMap::new();
+    PropertiesIter::new_with_encoding(text(&bytes).as_bytes(), UTF_8)
+        .read_into(|name, value| drop(properties.insert(name, value)))
+        .map_err(|error| error.to_string())?;
+    translate(properties)
+}
+
+/// Java reads Latin-1. Editors that write UTF-8 with a byte order mark say so by it.
+///
+/// The parser is given UTF-8, whatever the file has: at a file that ends within what might have
+/// become a byte order mark its decoder panics.
+fn text(bytes: &[u8]) -> String {
+    match bytes.strip_prefix(b"\xef\xbb\xbf") {
+        Some(utf_8) => String::from_utf8_lossy(utf_8).into_owned(),
+        None => bytes.iter().copied().map(char::from).collect(),
+    }
 }
 
 fn translate(mut from: BTreeMap<String, String>) -> Result<Translated, String> {
@@ -123,8 +136,7 @@ mod tests {
     use super::*;
 
     fn from(text: &str) -> Result<Translated, String> {
-        let properties = java_properties::read(text.as_bytes()).unwrap();
-        translate(properties.into_iter().collect())
+        read(text.as_bytes())
     }
 
     fn get<'a>(translated: &'a Translated, name: &str) -> Option<&'a str> {
@@ -162,6 +174,27 @@ mod tests {
         assert_eq!(get(&translated, "socket.receive.buffer.bytes"), Some("0"));
         assert_eq!(get(&translated, "partition.assignment.strategy"), Some("range"));
         assert_eq!(translated.reset, Some(StartFrom::Latest));
+    }
+
+    #[test]
+    fn latin_1_is_read_as_java_does_and_a_byte_order_mark_means_utf_8() {
+        let client = |file: &[u8]| {
+            let translated = read(file).unwrap();
+            get(&translated, "client.id").map(str::to_owned)
+        };
+        assert_eq!(client(b"client.id=caf\xe9\x80").as_deref(), Some("caf\u{e9}\u{80}"));
+        assert_eq!(client(b"\xef\xbb\xbfclient.id=caf\xc3\xa9").as_deref(), Some("caf\u{e9}"));
+        assert_eq!(client(b"client.id=caf\\u00e9").as_deref(), Some("caf\u{e9}"));
+        for begun in [b"\xff".as_slice(), b"\xfe", b"\xef\xbb", b"\xff\xfe\x41"] {
+            assert_eq!(read(begun).unwrap().properties.len(), 1, "{begun:?}");
+        }
+        assert_eq!(read(b"\xef\xbb\xbf".as_slice()), Ok(Translated::default()));
+    }
+
+    #[test]
+    fn what_is_malformed_is_told_by_its_line() {
+        let refused = from("a=1\nb=\\u00g0\n").unwrap_err();
+        assert!(refused.contains('2'), "{refused}");
     }
 
     #[test]
