@@ -20,6 +20,7 @@
 //! checkers.
 
 mod attempts;
+mod book;
 mod budget;
 mod commit;
 mod lanes;

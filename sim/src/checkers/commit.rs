@@ -1,28 +1,16 @@
 //! Nothing unfinished lies below a committed offset or in a finished range of a commit, and no
 //! commit goes back.
 
-use super::{ByOffset, Checker, Violation, broken, entry};
-use crate::history::{Event, NOBODY, RecordAt, What};
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Cell {
-    epoch: i32,
-    written: bool,
-    finished: bool,
-}
+use super::book::{Book, Entry};
+use super::{Checker, Violation, broken, entry};
+use crate::history::{Event, NOBODY, What};
 
 #[derive(Clone, Debug, Default)]
 struct Partition {
-    /// Records below it are finished or gone.
-    head: i64,
-    /// Records below it are gone.
-    start: i64,
     committed: Option<i64>,
     /// Who began again elsewhere since the last commit, and when: what was sent before may arrive
     /// after.
     resets: Vec<(u32, u64)>,
-    /// Each unclean election: where it cut, and the epoch that followed.
-    cuts: Vec<(i64, i32)>,
 }
 
 /// Every commit beyond an unfinished record, every range with one in it, and every commit below an
@@ -33,16 +21,11 @@ struct Partition {
 /// and so does this checker.
 #[derive(Debug, Default)]
 pub struct Commit {
-    cells: ByOffset<Cell>,
+    book: Book,
     partitions: Vec<Partition>,
 }
 
 impl Commit {
-    fn finish(&mut self, record: RecordAt) {
-        let cell = self.cells.at(record.partition, record.offset);
-        cell.finished |= cell.written && cell.epoch == record.epoch;
-    }
-
     fn commit(
         &mut self,
         event: &Event,
@@ -52,19 +35,11 @@ impl Commit {
         sent: u64,
     ) -> Result<(), Violation> {
         let member = event.member;
-        let state = entry(&mut self.partitions, partition);
-        if state.cuts.iter().any(|(at, after)| *after > epoch && *at < offset) {
+        if self.book.was_cut(partition, offset, epoch) {
             return Ok(());
         }
-        let cells = self.cells.partition(partition);
-        while let Some(cell) = cells.get(state.head as usize) {
-            if cell.written && !cell.finished && state.head >= state.start {
-                break;
-            }
-            state.head += 1;
-        }
-        let open = (state.head as usize) < cells.len();
-        let beyond = (open && offset > state.head).then_some(state.head);
+        let beyond = self.book.head(partition).filter(|head| offset > *head as i64);
+        let state = entry(&mut self.partitions, partition);
         let before = state.take(member, offset, sent);
         let problem = match (beyond, before) {
             (Some(head), _) => format!("while offset {head} is unfinished"),
@@ -96,42 +71,23 @@ impl Partition {
 impl Checker for Commit {
     fn see(&mut self, event: &Event) -> Result<(), Violation> {
         let member = event.member;
+        self.book.see(event);
         match event.what {
-            What::Written { record, .. } => {
-                let cell = self.cells.at(record.partition, record.offset);
-                *cell = Cell { epoch: record.epoch, written: true, finished: false };
-                let state = entry(&mut self.partitions, record.partition);
-                state.head = state.head.min(record.offset);
-            }
-            What::Truncated { partition, offset, epoch } => {
-                for cell in self.cells.partition(partition).iter_mut().skip(offset as usize) {
-                    *cell = Cell::default();
-                }
-                let state = entry(&mut self.partitions, partition);
-                state.head = state.head.min(offset);
-                state.cuts.push((offset, epoch));
-            }
-            What::Expired { partition, offset } => {
-                entry(&mut self.partitions, partition).start = offset;
-            }
             What::Reset { partition, .. } => {
                 let resets = &mut entry(&mut self.partitions, partition).resets;
                 resets.retain(|(who, _)| *who != member);
                 resets.push((member, event.at));
             }
-            What::End { record, ending, .. } if ending.finishes() => self.finish(record),
-            What::GivenUp { record } | What::LetterAnswered { record } => self.finish(record),
             What::Commit { partition, offset, epoch, sent, .. } => {
                 return self.commit(event, partition, offset, epoch, sent);
             }
             What::Range { partition, start, end, epoch } => {
-                let state = entry(&mut self.partitions, partition);
-                let from = start.max(state.start) as usize;
-                let cells = self.cells.partition(partition);
-                let last = cells.len().min(end as usize);
-                let named = cells.get(from..last).unwrap_or_default();
-                let meant = |c: &Cell| c.written && (c.epoch <= epoch || epoch < 0);
-                if let Some(index) = named.iter().position(|c| meant(c) && !c.finished) {
+                let from = self.book.start(partition).max(start as usize);
+                let entries = self.book.entries(partition);
+                let last = entries.len().min(end as usize);
+                let named = entries.get(from..last).unwrap_or_default();
+                let meant = |e: &Entry| e.written && (e.epoch <= epoch || epoch < 0);
+                if let Some(index) = named.iter().position(|e| meant(e) && !e.finished) {
                     let offset = from + index;
                     let text = format!(
                         "member {member} names {partition}/{start} to {end} as finished, but {offset} is not"
@@ -149,7 +105,7 @@ impl Checker for Commit {
 mod tests {
     use super::super::testing::*;
     use super::*;
-    use crate::history::Ending::*;
+    use crate::history::{Ending::*, RecordAt};
 
     #[test]
     fn a_commit_over_an_unfinished_record_is_named() {

@@ -1,24 +1,14 @@
 //! When faults stop, every record that is still in the log is finished, and committed.
 
-use super::{ByOffset, Checker, Violation, entry};
-use crate::history::{Event, NOBODY, RecordAt, What};
+use super::book::Book;
+use super::{Checker, Violation, entry};
+use crate::history::{Event, NOBODY, What};
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Cell {
-    epoch: i32,
-    written: bool,
-    finished: bool,
-}
-
-#[derive(Clone, Debug, Default)]
 struct Partition {
-    /// Behind the last record.
-    end: i64,
-    start: i64,
     committed: i64,
+    /// Whether there is a record that is left and not committed.
     behind: bool,
-    /// Each unclean election: where it cut, and the epoch that followed.
-    cuts: Vec<(i64, i32)>,
 }
 
 /// Records that follow each other and never finished.
@@ -38,7 +28,7 @@ pub struct Unfinished {
 /// finished (it is lost).
 #[derive(Debug, Default)]
 pub struct Liveness {
-    cells: ByOffset<Cell>,
+    book: Book,
     partitions: Vec<Partition>,
     behind: u32,
 }
@@ -52,13 +42,14 @@ impl Liveness {
     /// All records that are still in the log and never finished.
     pub fn unfinished(&mut self) -> Vec<Unfinished> {
         let mut found: Vec<Unfinished> = Vec::new();
-        for (partition, state) in (0..).zip(&self.partitions) {
+        for partition in 0..self.partitions.len() as u32 {
             let mut follows = false;
-            let cells = self.cells.partition(partition).iter().enumerate();
-            for (offset, cell) in cells.skip(state.start as usize).filter(|(_, c)| c.written) {
+            let start = self.book.start(partition);
+            let entries = self.book.entries(partition).iter().enumerate().skip(start);
+            for (offset, entry) in entries.filter(|(_, e)| e.written) {
                 let offset = offset as i64;
                 match found.last_mut() {
-                    _ if cell.finished => {}
+                    _ if entry.finished => {}
                     Some(run) if follows => {
                         (run.last, run.records) = (offset, run.records + 1);
                     }
@@ -69,62 +60,46 @@ impl Liveness {
                         records: 1,
                     }),
                 }
-                follows = !cell.finished;
+                follows = !entry.finished;
             }
         }
         found
     }
 
-    fn change(&mut self, partition: u32, change: impl FnOnce(&mut Partition)) {
+    /// What is committed of a partition, or what there is of it, may have changed.
+    fn look(&mut self, partition: u32) {
+        let start = self.book.start(partition) as i64;
+        let end = self.book.entries(partition).len() as i64;
         let state = entry(&mut self.partitions, partition);
-        change(state);
-        let behind = state.committed < state.end && state.start < state.end;
+        let behind = state.committed < end && start < end;
         if behind != state.behind {
             state.behind = behind;
             self.behind = if behind { self.behind + 1 } else { self.behind - 1 };
         }
     }
-
-    fn finish_record(&mut self, record: RecordAt) {
-        let cell = self.cells.at(record.partition, record.offset);
-        cell.finished |= cell.written && cell.epoch == record.epoch;
-    }
 }
 
 impl Checker for Liveness {
     fn see(&mut self, event: &Event) -> Result<(), Violation> {
+        self.book.see(event);
         match event.what {
-            What::Written { record, .. } => {
-                let cell = self.cells.at(record.partition, record.offset);
-                *cell = Cell { epoch: record.epoch, written: true, finished: false };
-                self.change(record.partition, |p| p.end = record.offset + 1);
+            What::Written { record, .. } => self.look(record.partition),
+            What::Truncated { partition, offset, .. } => {
+                // Nobody can have committed what comes now.
+                let state = entry(&mut self.partitions, partition);
+                state.committed = state.committed.min(offset);
+                self.look(partition);
             }
-            What::Truncated { partition, offset, epoch } => {
-                let cells = self.cells.partition(partition);
-                cells.truncate(offset as usize);
-                let last = cells.iter().rposition(|c| c.written);
-                self.change(partition, |p| {
-                    p.end = last.map_or(0, |last| last as i64 + 1);
-                    // Nobody can have committed what comes now.
-                    p.committed = p.committed.min(offset);
-                    p.cuts.push((offset, epoch));
-                });
-            }
-            What::Expired { partition, offset } => {
-                self.change(partition, |p| p.start = offset);
-            }
+            What::Expired { partition, .. } => self.look(partition),
             What::Reset { partition, offset } if event.member == NOBODY => {
-                self.change(partition, |p| p.committed = offset);
+                entry(&mut self.partitions, partition).committed = offset;
+                self.look(partition);
             }
-            What::Commit { partition, offset, epoch, .. } => self.change(partition, |p| {
-                let void = p.cuts.iter().any(|(at, after)| *after > epoch && *at < offset);
-                if !void {
-                    p.committed = offset;
-                }
-            }),
-            What::End { record, ending, .. } if ending.finishes() => self.finish_record(record),
-            What::GivenUp { record } | What::LetterAnswered { record } => {
-                self.finish_record(record);
+            What::Commit { partition, offset, epoch, .. }
+                if !self.book.was_cut(partition, offset, epoch) =>
+            {
+                entry(&mut self.partitions, partition).committed = offset;
+                self.look(partition);
             }
             _ => {}
         }
@@ -141,9 +116,10 @@ impl Checker for Liveness {
             let text = format!("{partition}/{first} {what}; committed is {committed}");
             return Err(Violation { invariant, text, at });
         }
-        for (partition, state) in self.partitions.iter().enumerate() {
+        for (partition, state) in (0..).zip(&self.partitions) {
             if state.behind {
-                let Partition { committed, end, .. } = state;
+                let committed = state.committed;
+                let end = self.book.entries(partition).len();
                 let text = format!("partition {partition} is committed to {committed} of {end}");
                 return Err(Violation { invariant: "liveness", text, at });
             }

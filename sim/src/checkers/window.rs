@@ -1,24 +1,8 @@
 //! A partition is not read further ahead of what is unfinished than its window.
 
-use super::{ByOffset, Checker, Violation, broken, entry};
+use super::book::Book;
+use super::{Checker, Violation, broken};
 use crate::history::{Event, RecordAt, What};
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Cell {
-    epoch: i32,
-    written: bool,
-    finished: bool,
-    /// How many records lie before it.
-    rank: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Partition {
-    /// Records below it are finished or gone.
-    head: usize,
-    start: usize,
-    records: u64,
-}
 
 /// Every record that is taken when more records than the window's offsets lie between it and the
 /// first that nobody has finished.
@@ -28,39 +12,23 @@ struct Partition {
 #[derive(Debug)]
 pub struct Window {
     most: u64,
-    cells: ByOffset<Cell>,
-    partitions: Vec<Partition>,
+    book: Book,
 }
 
 impl Window {
     /// A checker for a window of so many offsets.
     pub fn new(most: u64) -> Self {
-        Self { most, cells: ByOffset::default(), partitions: Vec::new() }
-    }
-
-    fn finish(&mut self, record: RecordAt) {
-        let cell = self.cells.at(record.partition, record.offset);
-        cell.finished |= cell.written && cell.epoch == record.epoch;
+        Self { most, book: Book::default() }
     }
 
     fn taken(&mut self, event: &Event, record: RecordAt) -> Result<(), Violation> {
-        let state = entry(&mut self.partitions, record.partition);
-        let cells = self.cells.partition(record.partition);
-        while let Some(cell) = cells.get(state.head) {
-            if cell.written && !cell.finished && state.head >= state.start {
-                break;
-            }
-            state.head += 1;
-        }
-        let (Some(head), Some(taken)) = (cells.get(state.head), cells.get(record.offset as usize))
-        else {
-            return Ok(());
-        };
-        if !taken.written || taken.epoch != record.epoch || taken.rank < head.rank + self.most {
+        let RecordAt { partition, offset, .. } = record;
+        let Some(taken) = self.book.get(record) else { return Ok(()) };
+        let Some(first) = self.book.head(partition) else { return Ok(()) };
+        let (member, most) = (event.member, self.most);
+        if taken.rank < self.book.entries(partition)[first].rank + most {
             return Ok(());
         }
-        let (partition, offset) = (record.partition, record.offset);
-        let (member, first, most) = (event.member, state.head, self.most);
         let text = format!(
             "member {member} takes {partition}/{offset} with {first} unfinished, a window of {most}"
         );
@@ -70,33 +38,11 @@ impl Window {
 
 impl Checker for Window {
     fn see(&mut self, event: &Event) -> Result<(), Violation> {
+        self.book.see(event);
         match event.what {
-            What::Written { record, .. } => {
-                let state = entry(&mut self.partitions, record.partition);
-                let cell = self.cells.at(record.partition, record.offset);
-                let (epoch, rank) = (record.epoch, state.records);
-                *cell = Cell { epoch, written: true, finished: false, rank };
-                state.records += 1;
-                state.head = state.head.min(record.offset as usize);
-            }
-            What::Truncated { partition, offset, .. } => {
-                let cells = self.cells.partition(partition);
-                cells.truncate(offset as usize);
-                let last = cells.iter().rfind(|c| c.written);
-                let state = entry(&mut self.partitions, partition);
-                state.records = last.map_or(0, |c| c.rank + 1);
-                state.head = state.head.min(offset as usize);
-                state.start = state.start.min(offset as usize);
-            }
-            What::Expired { partition, offset } => {
-                entry(&mut self.partitions, partition).start = offset as usize;
-            }
-            What::Taken { record, .. } => return self.taken(event, record),
-            What::End { record, ending, .. } if ending.finishes() => self.finish(record),
-            What::GivenUp { record } | What::LetterAnswered { record } => self.finish(record),
-            _ => {}
+            What::Taken { record, .. } => self.taken(event, record),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

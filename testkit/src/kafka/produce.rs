@@ -1,8 +1,10 @@
 //! Sends records, also in transactions, and says where each went.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
@@ -15,7 +17,7 @@ use rdkafka::{
     },
 };
 
-use super::{CALL, NewRecord, Properties, Written, client};
+use super::{CALL, NewRecord, Properties, Written, client, offsets};
 
 /// How a transaction ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +90,24 @@ pub fn send_in_transaction_and(
         End::Commit => producer.commit_transaction(CALL).expect("commit a transaction"),
         End::Abort => producer.abort_transaction(CALL).expect("abort a transaction"),
     }
+    wait_for_markers(properties, topic, &written);
     written
+}
+
+/// The end of a transaction is decided when it is acknowledged; its markers come a little later,
+/// and until then nobody who reads committed records gets past the first one.
+fn wait_for_markers(properties: &Properties, topic: &str, written: &[Written]) {
+    let until = Instant::now() + CALL;
+    let is_marked = |record: &Written| {
+        let end = offsets::watermarks(properties, topic)[&(topic.to_owned(), record.partition)].end;
+        end > record.offset + 1
+    };
+    let mut last = BTreeMap::new();
+    last.extend(written.iter().map(|record| (record.partition, record)));
+    while !last.values().all(|record| is_marked(record)) {
+        assert!(Instant::now() < until, "no marker in {topic} behind {last:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// The partition and offset that a record got.
