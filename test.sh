@@ -76,6 +76,12 @@ guarantees() {
     return "$missing"
 }
 
+# The bugs are in a build of their own, so that no other one is built anew for it.
+canaries() {
+    RUSTFLAGS="--cfg tidegate_canary" CARGO_TARGET_DIR=target/canary \
+        cargo test --release -p tidegate-sim --test canaries -- --nocapture
+}
+
 deny() {
     if cargo deny --version >/dev/null 2>&1; then
         cargo deny check
@@ -131,7 +137,11 @@ step "prerequisites" prerequisites
 step "format" cargo fmt --all --check
 step "promises and their tests" guarantees
 step "lints" cargo clippy --release --workspace --all-targets --all-features -- -D warnings
-step "engine and runtime, debug assertions on" cargo test -p tidegate-engine -p tidegate-runtime
+step "engine, simulation, runtime and fuzz corpora, debug assertions on" \
+    cargo test -p tidegate-engine -p tidegate-sim -p tidegate-runtime -p tidegate-fuzz
+step "simulation, a minute of new schedules" \
+    cargo run --release -p tidegate-sim -- --seconds 60
+step "planted bugs" canaries
 step "all tests" cargo test --release --workspace --all-features
 step "licences and advisories" deny
 step "nothing left running" nothing_left

@@ -20,6 +20,24 @@ pub struct Arrival<P> {
     pub payload: P,
 }
 
+/// How far a partition was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The next offset to read.
+    pub offset: Offset,
+    /// The leader epoch of what lies before it, -1 if unknown. That may be a transaction marker of
+    /// a later epoch than the last record: committed with the record's, the offset would look as if
+    /// it lay beyond the end of that epoch, which is how a truncated log looks.
+    pub leader_epoch: i32,
+}
+
+impl From<Offset> for Position {
+    /// With an unknown leader epoch.
+    fn from(offset: Offset) -> Self {
+        Self { offset, leader_epoch: -1 }
+    }
+}
+
 /// How much the engine would take from a partition now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capacity {

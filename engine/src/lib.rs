@@ -15,6 +15,7 @@
 extern crate alloc;
 
 mod action;
+mod canary;
 mod config;
 mod engine;
 mod finished;
@@ -30,7 +31,9 @@ mod slab;
 mod snapshot;
 mod time;
 
-pub use action::{Action, Arrival, CancelReason, Capacity, CommitPoint, Dispatch, Start};
+pub use action::{Action, Arrival, CancelReason, Capacity, CommitPoint, Dispatch, Position, Start};
+#[cfg(tidegate_canary)]
+pub use canary::Canary;
 pub use config::{AfterLastAttempt, Backoff, Config, ConfigError, Ordering};
 pub use engine::Engine;
 pub use finished::{FinishedRanges, OffsetRange};

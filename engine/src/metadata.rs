@@ -65,10 +65,11 @@ pub(crate) fn encode(
     max_bytes: usize,
 ) -> (String, u32) {
     let room = raw_bytes(max_bytes);
+    let committed = committed.max(Offset(0));
     let mut body = Vec::with_capacity(64);
     body.extend_from_slice(&[0; 4]);
-    put_varint(&mut body, committed.0.max(0).unsigned_abs());
-    put_varint(&mut body, u64::from((leader_epoch.max(-1) + 1).unsigned_abs()));
+    put_varint(&mut body, committed.0.unsigned_abs());
+    put_varint(&mut body, (i64::from(leader_epoch.max(-1)) + 1).unsigned_abs());
     body.extend_from_slice(&incarnation.to_le_bytes());
     let empty = body.len();
     let (mut end, mut dropped) = (committed, 0);
@@ -84,7 +85,7 @@ pub(crate) fn encode(
             dropped += 1;
         }
     }
-    if body.len() == empty && (incarnation == 0 || max_bytes == 0) {
+    if body.len() == empty && (incarnation == 0 || empty > room) {
         return (String::new(), dropped);
     }
     let crc = crc32fast::hash(&body[4..]);
@@ -95,6 +96,20 @@ pub(crate) fn encode(
 }
 
 impl Metadata {
+    /// The metadata string of a commit, in at most `max_bytes`, and how many of the highest ranges
+    /// did not fit: the records in them would be delivered again. What is not above the committed
+    /// offset is left out. Empty if there is nothing to say (no ranges, and an unknown
+    /// incarnation), if nothing fits, and without a committed offset.
+    pub fn encode(&self, max_bytes: usize) -> (String, u32) {
+        let Some(committed) = self.committed else {
+            return (String::new(), u32::try_from(self.finished.len()).unwrap_or(u32::MAX));
+        };
+        let above = committed.max(Offset(0));
+        let ranges = self.finished.iter().filter(|range| range.end > above);
+        let ranges = ranges.map(|range| OffsetRange { start: range.start.max(above), ..range });
+        encode(committed, self.leader_epoch, self.incarnation, ranges, max_bytes)
+    }
+
     /// Reads the metadata string of a commit at `committed`. An empty string has no ranges.
     ///
     /// # Errors
@@ -218,7 +233,7 @@ mod tests {
         #[test]
         fn round_trip(
             committed in 0i64..1 << 50,
-            epoch in -1i32..i32::MAX - 1,
+            epoch in prop_oneof![-1i32..=i32::MAX, -1i32..2, Just(i32::MAX)],
             incarnation: u64,
             steps in prop::collection::vec((0u32..1 << 20, 0u32..1 << 20), 0..200),
         ) {
@@ -298,6 +313,110 @@ mod tests {
             let (_, dropped) = encode(Offset(10), i32::MAX - 1, u64::MAX, ranges.into_iter(), max);
             prop_assert_eq!(dropped, 0);
         }
+    }
+
+    /// A string that says nothing of its own, or more than there is room for, is no string.
+    #[test]
+    fn what_does_not_fit_is_not_said() {
+        let finished = FinishedRanges::from_any(ranges_above(5, &[(1, 1), (1, 1)]));
+        let whole =
+            Metadata { committed: Some(Offset(5)), leader_epoch: 1, incarnation: 2, finished };
+        let needed = whole.encode(4_096).0.len();
+        assert_eq!((whole.encode(needed).1, whole.encode(needed - 1).1), (0, 1));
+        for max_bytes in 0..=needed {
+            let (text, dropped) = whole.encode(max_bytes);
+            assert!(text.len() <= max_bytes);
+            let back = Metadata::decode(&text, Offset(5)).unwrap();
+            assert_eq!(back.finished.len() + dropped as usize, 2);
+        }
+        assert_eq!(Metadata { committed: None, ..whole }.encode(4_096), (String::new(), 2));
+    }
+
+    #[test]
+    fn only_what_says_something_is_a_string() {
+        let said = |incarnation, ranges: &[OffsetRange]| {
+            encode(Offset(5), 1, incarnation, ranges.iter().copied(), 4_096).0
+        };
+        let one = ranges_above(5, &[(1, 1)]);
+        assert!(said(0, &[]).is_empty());
+        assert!(!said(2, &[]).is_empty() && !said(0, &one).is_empty() && !said(2, &one).is_empty());
+        let nothing =
+            Metadata { committed: Some(Offset(5)), leader_epoch: -1, ..Default::default() };
+        assert_eq!(Metadata::decode("", Offset(5)), Ok(nothing));
+    }
+
+    #[test]
+    fn the_longest_header_is_counted_whole() {
+        let within = |max_bytes| {
+            encode(Offset(i64::MAX), i32::MAX, u64::MAX, core::iter::empty(), max_bytes).0
+        };
+        let text = within(4_096);
+        assert_eq!(raw_bytes(text.len()), HEADER_BYTES);
+        assert_eq!((within(text.len()), within(text.len() - 1)), (text, String::new()));
+    }
+
+    #[test]
+    fn ranges_that_are_empty_or_touch_are_refused() {
+        let body = |numbers: &[u64]| {
+            let mut body = Vec::from([0; 4]);
+            put_varint(&mut body, 5);
+            put_varint(&mut body, 2);
+            body.extend_from_slice(&[0; 8]);
+            numbers.iter().for_each(|number| put_varint(&mut body, *number));
+            let crc = crc32fast::hash(&body[4..]);
+            body[..4].copy_from_slice(&crc.to_le_bytes());
+            body
+        };
+        let ranges = |numbers| Some(Metadata::decode_body(&body(numbers))?.finished.len());
+        assert_eq!(ranges(&[0, 1, 1, 1]), Some(2));
+        assert_eq!(ranges(&[3, 0]), None);
+        assert_eq!(ranges(&[0, 1, 0, 1]), None);
+        assert_eq!(ranges(&[1, u64::MAX >> 1]), None, "beyond every offset");
+        assert_eq!(ranges(&[1]), None, "half a range");
+    }
+
+    #[test]
+    fn a_varint_has_64_bits() {
+        let read = |mut bytes: &[u8]| take_varint(&mut bytes);
+        for value in [0, 127, 128, 1 << 62, u64::MAX] {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, value);
+            assert_eq!(read(&bytes), Some(value));
+        }
+        let with_last = |last| [[0xff; 9].as_slice(), &[last]].concat();
+        assert_eq!(read(&with_last(0)), Some(u64::MAX >> 1));
+        assert_eq!(read(&with_last(2)), None);
+        assert_eq!(read(&[0x80; 11]), None);
+    }
+
+    /// Worked out by hand: room for so many bytes of ranges, and what each of them takes at most.
+    #[test]
+    fn the_bound_is_as_tight_as_its_reasons() {
+        // 67 bytes. Two for each range; in a window of 1,000 seven lengths take a third one; in
+        // one of 2^14 every length does, and one of them a fourth.
+        for (window, most) in [(100, 33), (1_000, 30), (1 << 14, 22)] {
+            assert_eq!(unfinished_that_fit(128, window), most);
+        }
+        // 739 bytes: two distances and one length take a byte more.
+        assert_eq!(unfinished_that_fit(1_024, 128), 368);
+    }
+
+    #[test]
+    fn what_is_not_above_the_committed_offset_is_left_out() {
+        let range = |start, end| OffsetRange { start: Offset(start), end: Offset(end) };
+        let finished = FinishedRanges::from_any([range(-4, 3), range(4, 7), range(9, 10)]);
+        let mut said = Metadata { committed: Some(Offset(5)), finished, ..Metadata::default() };
+        let (text, _) = said.encode(4_096);
+        let back = Metadata::decode(&text, Offset(5)).unwrap();
+        assert!(back.finished.iter().eq([range(5, 7), range(9, 10)]));
+        said.committed = Some(Offset(7));
+        let (text, _) = said.encode(4_096);
+        let back = Metadata::decode(&text, Offset(7)).unwrap();
+        assert!(back.finished.iter().eq([range(9, 10)]), "what ends at it is below it");
+        said.committed = Some(Offset(-2));
+        let (text, _) = said.encode(4_096);
+        let back = Metadata::decode(&text, Offset(0)).unwrap();
+        assert!(back.finished.iter().eq([range(0, 3), range(4, 7), range(9, 10)]));
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub(crate) struct Partition {
     pub(crate) base: Option<Offset>,
     /// The next offset to read, once known.
     pub(crate) position: Option<Offset>,
+    /// The leader epoch of what lies before it, -1 if unknown.
+    pub(crate) position_epoch: i32,
     pub(crate) committed: Option<Offset>,
     /// Finished ranges of earlier commits that were not read past yet.
     pub(crate) ahead: FinishedRanges,
@@ -75,6 +77,7 @@ impl Partition {
             bytes: 0,
             base: None,
             position: None,
+            position_epoch: -1,
             committed: None,
             ahead: FinishedRanges::default(),
             ahead_epoch: -1,

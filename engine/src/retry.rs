@@ -73,4 +73,23 @@ mod tests {
             }
         }
     }
+
+    /// The numbers that the generator's authors publish for seed 0.
+    #[test]
+    fn the_generator_is_split_mix_64() {
+        let mut jitter = Jitter::new(0);
+        let drawn = [jitter.next(), jitter.next(), jitter.next()];
+        assert_eq!(drawn, [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f]);
+    }
+
+    #[test]
+    fn the_whole_delay_can_be_had_and_so_can_its_half() {
+        let two = Duration::from_nanos(2);
+        let mut jitter = Jitter::new(1);
+        let mut drawn = [false; 3];
+        for _ in 0..100 {
+            drawn[jitter.delay(Backoff { initial: two, max: two }, 1).as_nanos() as usize] = true;
+        }
+        assert_eq!(drawn, [false, true, true]);
+    }
 }

@@ -44,6 +44,7 @@ fn dead_letters_are_paid_from_successes() {
     }
     let verdict = engine.handle_outcome(out[2].ticket, Outcome::DeadLetter, at(1));
     let Verdict::Held { at: again } = verdict else { panic!("{verdict:?}") };
+    assert_eq!(engine.snapshot(at(1)).counters.held, 1);
     engine.handle_timeout(again);
     let held = dispatch(&mut engine, again);
     assert_eq!((held[0].offset, held[0].attempt), (Offset(2), 1), "at no charge");
@@ -114,4 +115,73 @@ fn a_letter_of_a_partition_that_goes_away_is_not_charged_and_does_not_stop_it() 
     engine.handle_lost(Q, at(4));
     let snapshot = engine.snapshot(at(4));
     assert_eq!((snapshot.dead_letter_credit, snapshot.writing), (1, 0));
+}
+
+#[test]
+fn while_a_partition_drains_a_letter_is_written_and_nothing_else_is_given_up() {
+    for (policy, is_written) in [
+        (AfterLastAttempt::DeadLetter, true),
+        (AfterLastAttempt::Skip, false),
+        (AfterLastAttempt::StopPartition, false),
+    ] {
+        let mut engine = engine(Config { after_last_attempt: policy, ..Config::default() });
+        admit(&mut engine, P, 0, &[1], at(0));
+        let ticket = dispatch(&mut engine, at(0))[0].ticket;
+        engine.handle_revoking(P, at(1));
+        let verdict = engine.handle_outcome(ticket, Outcome::DeadLetter, at(2));
+        match is_written {
+            true => assert!(matches!(verdict, Verdict::DeadLetter { .. }), "{verdict:?}"),
+            false => assert_eq!(verdict, Verdict::Unfinished),
+        }
+    }
+}
+
+#[test]
+fn of_a_stopped_partition_no_letter_is_written() {
+    let mut engine = engine(with_letters(10));
+    admit(&mut engine, P, 0, &[1], at(0));
+    let ticket = dispatch(&mut engine, at(0))[0].ticket;
+    engine.stop_partition(P);
+    let verdict = engine.handle_outcome(ticket, Outcome::DeadLetter, at(1));
+    assert_eq!(verdict, Verdict::Unfinished);
+    assert_eq!(commit(&mut engine).iter().map(|p| p.offset).max(), Some(Offset(0)));
+}
+
+#[test]
+fn without_credit_a_draining_partition_leaves_its_record_to_the_next_owner() {
+    let mut engine = engine(with_letters(1));
+    admit(&mut engine, P, 0, &[1, 2], at(0));
+    let out = dispatch(&mut engine, at(0));
+    engine.handle_outcome(out[0].ticket, Outcome::DeadLetter, at(1));
+    engine.handle_revoking(P, at(1));
+    let verdict = engine.handle_outcome(out[1].ticket, Outcome::DeadLetter, at(1));
+    assert_eq!(verdict, Verdict::Unfinished);
+    assert_eq!(engine.snapshot(at(1)).counters.held, 1);
+    assert_eq!((engine.in_flight(), engine.snapshot(at(1)).writing), (1, 1));
+}
+
+#[test]
+fn a_record_that_is_held_waits_longer_each_time_and_begins_a_new_row_of_overload_answers() {
+    let mut engine = engine(Config { max_attempts: 9, ..with_letters(1) });
+    admit(&mut engine, P, 0, &[1, 2], at(0));
+    let out = dispatch(&mut engine, at(0));
+    engine.handle_outcome(out[0].ticket, Outcome::DeadLetter, at(0));
+    let (mut now, mut ticket) = (at(0), out[1].ticket);
+    let overloaded = Outcome::Overloaded { retry_after: None };
+    for (outcome, whole) in [
+        (Outcome::DeadLetter, 100),
+        (Outcome::DeadLetter, 200),
+        (overloaded, 100),
+        (overloaded, 200),
+        (Outcome::DeadLetter, 400),
+        (overloaded, 100),
+    ] {
+        let verdict = engine.handle_outcome(ticket, outcome, now);
+        let (Verdict::Held { at } | Verdict::Again { at, .. }) = verdict else { panic!() };
+        let delay = at.saturating_since(now).as_millis();
+        assert!((whole / 2..=whole).contains(&delay), "{delay} of {whole} ms");
+        now = at;
+        engine.handle_timeout(now);
+        ticket = dispatch(&mut engine, now)[0].ticket;
+    }
 }

@@ -28,7 +28,8 @@ fn a_run_goes_out_together_and_is_done_in_order() {
         assert_eq!(verdict, Verdict::Finished);
     }
     assert_eq!((engine.admitted(), commit(&mut engine)[0].offset), (0, Offset(5)));
-    assert_eq!(engine.snapshot(at(1)).busy_lanes, 0);
+    let snapshot = engine.snapshot(at(1));
+    assert_eq!((snapshot.busy_lanes, snapshot.counters.started), (0, 5));
 }
 
 #[test]
@@ -131,4 +132,14 @@ fn what_was_given_out_to_follow_is_cancelled_with_its_partition() {
     let reason = CancelReason::Revoked;
     let cancel = |index: usize| Action::Cancel { ticket: out[index].ticket, reason };
     assert_eq!(actions(&mut engine), [cancel(0), cancel(1)]);
+}
+
+#[test]
+fn what_is_out_is_not_given_out_again() {
+    let mut engine = engine(Config::default());
+    admit(&mut engine, P, 0, &[1, 1, 1], at(0));
+    let mut out = dispatch(&mut engine, at(0));
+    assert_eq!(engine.poll_followers(&mut out, 1), 1);
+    assert_eq!(engine.poll_followers(&mut out, 10), 1);
+    assert_eq!(offsets(&out), [0, 1, 2]);
 }

@@ -81,7 +81,12 @@ impl Load {
                 self.arrivals.push(arrival);
                 *next += 1;
             }
-            self.engine.handle_records(id, self.arrivals.drain(..), Some(Offset(*next)), now);
+            self.engine.handle_records(
+                id,
+                self.arrivals.drain(..),
+                Some(Offset(*next).into()),
+                now,
+            );
             for _ in 0..4 {
                 self.engine.poll_dispatch(&mut self.dispatches, 64, now);
                 for dispatch in self.dispatches.drain(..) {

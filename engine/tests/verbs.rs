@@ -163,7 +163,7 @@ fn alone_a_partition_gets_the_whole_budget() {
 fn a_record_larger_than_the_budget_is_admitted_alone() {
     let mut engine = engine(Config { max_bytes: 1_024, ..Config::default() });
     assert_eq!(engine.capacity(P, at(0)).first, u64::MAX);
-    engine.handle_records(P, [arrival(0, 1, 5_000)], Some(Offset(1)), at(0));
+    engine.handle_records(P, [arrival(0, 1, 5_000)], Some(Offset(1).into()), at(0));
     assert_eq!(engine.capacity(P, at(0)), Capacity::default());
     let running = dispatch(&mut engine, at(0));
     engine.handle_outcome(running[0].ticket, Outcome::Done, at(1));
@@ -174,14 +174,14 @@ fn a_record_larger_than_the_budget_is_admitted_alone() {
 fn a_large_record_is_not_starved_by_small_ones() {
     let mut engine = engine(Config { max_bytes: 1_024, ..Config::default() });
     assign(&mut engine, Q);
-    engine.handle_records(Q, [arrival(0, 1, 400)], Some(Offset(1)), at(0));
+    engine.handle_records(Q, [arrival(0, 1, 400)], Some(Offset(1).into()), at(0));
     assert!(engine.capacity(P, at(0)).first < 900);
     engine.reserve(P, 900, at(0));
     assert_eq!(engine.capacity(Q, at(0)), Capacity::default(), "others wait");
     let running = dispatch(&mut engine, at(0));
     engine.handle_outcome(running[0].ticket, Outcome::Done, at(1));
     assert!(engine.capacity(P, at(1)).first >= 900);
-    engine.handle_records(P, [arrival(0, 1, 900)], Some(Offset(1)), at(1));
+    engine.handle_records(P, [arrival(0, 1, 900)], Some(Offset(1).into()), at(1));
     assert_ne!(engine.capacity(Q, at(1)), Capacity::default());
 }
 
@@ -189,7 +189,7 @@ fn a_large_record_is_not_starved_by_small_ones() {
 fn a_reservation_that_cannot_be_met_stops_nobody_for_long() {
     let mut engine = engine(Config { max_bytes: 1_024, ..Config::default() });
     assign(&mut engine, Q);
-    engine.handle_records(Q, [arrival(0, 1, 400)], Some(Offset(1)), at(0));
+    engine.handle_records(Q, [arrival(0, 1, 400)], Some(Offset(1).into()), at(0));
     dispatch(&mut engine, at(0));
     engine.reserve(P, 900, at(0));
     assert_eq!(engine.capacity(Q, at(999)), Capacity::default());
@@ -202,7 +202,7 @@ fn a_reservation_that_cannot_be_met_stops_nobody_for_long() {
     // What the holder itself holds cannot be waited for by stopping others.
     let mut engine = self::engine(Config { max_bytes: 1_024, ..Config::default() });
     assign(&mut engine, Q);
-    engine.handle_records(P, [arrival(0, 1, 400)], Some(Offset(1)), at(0));
+    engine.handle_records(P, [arrival(0, 1, 400)], Some(Offset(1).into()), at(0));
     engine.reserve(P, 900, at(0));
     assert_ne!(engine.capacity(Q, at(0)), Capacity::default());
 }
@@ -221,7 +221,7 @@ fn many_ranges_of_an_earlier_commit_do_not_hold_a_partition_up() {
         let records = (0..i64::from(capacity)).map(|i| arrival(offset + i, 1, 1));
         let unordered = records.map(|r| Arrival { key: None, ..r }).collect::<Vec<_>>();
         offset += i64::from(capacity);
-        engine.handle_records(P, unordered, Some(Offset(offset)), at(0));
+        engine.handle_records(P, unordered, Some(Offset(offset).into()), at(0));
         for dispatch in dispatch(&mut engine, at(0)) {
             if dispatch.offset.0 % 2 == 1 {
                 engine.handle_outcome(dispatch.ticket, Outcome::Done, at(0));

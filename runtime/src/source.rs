@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use thiserror::Error;
-use tidegate_engine::{Capacity, CommitPoint, Offset, PartitionId};
+use tidegate_engine::{Capacity, CommitPoint, Offset, PartitionId, Position};
 use tokio::sync::Notify;
 
 use crate::batch::{Batch, TopicPartition};
@@ -64,9 +64,9 @@ pub trait Source: Send + 'static {
 /// What a [read](Source::read) brought besides the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Read {
-    /// The next offset to read, if it is known. May have moved though no record came (transaction
+    /// How far it was read, if it is known. May have moved though no record came (transaction
     /// markers, compaction).
-    pub position: Option<Offset>,
+    pub position: Option<Position>,
     /// What the next read can expect.
     pub next: NextRead,
 }
@@ -200,6 +200,21 @@ pub enum SourceError {
         /// The next offset to be written.
         log_end: Offset,
     },
+    /// The log lost its end in an unclean leader election, and records from there on are others
+    /// than those that were read.
+    #[error("{partition}: the log was truncated below offset {offset} in an unclean leader election{}; it has {log_start} to {log_end} now, and records at old offsets are new ones. Choose with on-gap (earliest or latest), or set the group's offset", lost_from(*.kept_until))]
+    Truncated {
+        /// The partition.
+        partition: TopicPartition,
+        /// The offset that was to be read.
+        offset: Offset,
+        /// The first offset that was lost, if it is known: everything below is as it was.
+        kept_until: Option<Offset>,
+        /// The first offset there is.
+        log_start: Offset,
+        /// The next offset to be written.
+        log_end: Offset,
+    },
     /// The group expelled this member.
     #[error(
         "the group expelled this member: {detail}; its records will be delivered again, it joins again by itself"
@@ -225,4 +240,8 @@ pub enum SourceError {
     /// Anything else.
     #[error("{0}")]
     Other(String),
+}
+
+fn lost_from(kept_until: Option<Offset>) -> String {
+    kept_until.map_or_else(String::new, |end| format!(" and lost its records from {end} on"))
 }

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 /// `$1` is the folder to remove if the parent dies, the rest is the command.
 ///
@@ -126,11 +126,27 @@ impl Guarded {
         self.signal(Signal::CONT);
     }
 
+    /// Lets no file of the process grow beyond `bytes` from now on (`RLIMIT_FSIZE`): a write that
+    /// would fails, and a virtual machine reports it as any other failed write. To the program
+    /// that is a disk without space, and it takes neither a file system of its own nor root. It
+    /// lasts as long as the process.
+    ///
+    /// # Panics
+    /// When the system refuses.
+    pub fn limit_file_size(&self, bytes: u64) {
+        assert!(self.watchdog.is_some(), "the process has ended");
+        let limit = Rlimit { current: Some(bytes), maximum: None };
+        prlimit(Some(self.pid()), Resource::Fsize, limit).expect("limit the size of files");
+    }
+
+    fn pid(&self) -> Pid {
+        i32::try_from(self.id()).ok().and_then(Pid::from_raw).expect("a process id")
+    }
+
     fn signal(&self, signal: Signal) {
         // While `watchdog` is there the child has not been reaped: the id is still its own.
         if self.watchdog.is_some() {
-            let pid = i32::try_from(self.id()).ok().and_then(Pid::from_raw);
-            let _ = kill_process(pid.expect("a process id"), signal);
+            let _ = kill_process(self.pid(), signal);
         }
     }
 

@@ -4,12 +4,11 @@
 
 mod common;
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{Recorder, Running, builder, on_both_protocols, recorded, wait_for};
+use common::{Recorder, Running, builder, may_come_again, on_both_protocols, recorded, wait_for};
 use tidegate::{Consumer, Record};
 use tidegate_testkit::history::{Happened, History, HistoryWriter};
 use tidegate_testkit::judge::{Judge, Ordering as Order};
@@ -112,40 +111,6 @@ fn finished_lately(history: &History, member: &str, back: Duration) -> u64 {
     let since = last.saturating_sub(back.as_micros() as u64);
     let finished = |happened: &Happened| matches!(happened, Happened::End { .. });
     own().filter(|event| event.t_us >= since && finished(&event.happened)).count() as u64
-}
-
-/// What may be handled again after `expelled` stood still: what it had begun and not finished, and
-/// what it had finished since the last commit of that partition that was accepted, both from the
-/// time before it learned that its partitions were lost. And of what `other` finished, what was not
-/// committed when it was itself made to rejoin: brokers refuse commits meanwhile.
-fn may_come_again(history: &History, expelled: &str, other: &str) -> u64 {
-    let of = |member: &str, until_lost: bool| {
-        let mut open: HashMap<(i32, i64), bool> = HashMap::new();
-        let mut most = 0;
-        for event in history.events().iter().filter(|event| &*event.member == member) {
-            match &event.happened {
-                Happened::Start { record, .. } => {
-                    open.insert((record.partition, record.offset), false);
-                }
-                Happened::End { record, ending, .. } if ending.finishes() => {
-                    open.insert((record.partition, record.offset), true);
-                }
-                // Everything above is named as finished; what still runs stays open.
-                Happened::Commit { next } => open.retain(|(partition, offset), finished| {
-                    *partition != next.partition || (!*finished && *offset >= next.offset)
-                }),
-                Happened::Lost { .. } if until_lost => {
-                    most = most.max(open.len());
-                }
-                _ => {}
-            }
-            if !until_lost {
-                most = most.max(open.len());
-            }
-        }
-        most as u64
-    };
-    of(expelled, true) + of(other, false)
 }
 
 #[test]

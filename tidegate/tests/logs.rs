@@ -59,6 +59,36 @@ fn compacted_and_transactional_topics_reach_their_end() {
     assert_eq!(committed(broker, name), 151);
 }
 
+/// A leader epoch ends where the next one begins. The marker of a transaction may be the first of
+/// the next one, and what is committed then lies behind it: with the epoch of the last record, the
+/// committed offset would be one that this epoch never had, which is how a truncated log looks.
+#[test]
+fn a_transaction_that_ends_under_a_later_leader_is_no_truncation() {
+    let mut broker = Broker::start();
+    let name = "later-leader";
+    broker.admin().create_topic(NewTopic::new(name).partitions(1));
+    let properties = broker.properties();
+    let some = |n: usize| (0..n).map(|i| NewRecord::to(0).key(format!("k{i}")).value("x"));
+    let end = produce::End::Commit;
+    let restart = || broker.restart();
+    let _ = produce::send_in_transaction_and(&properties, name, some(10), end, restart);
+    let recorder = Recorder::new();
+    let begin = |broker: &Broker, until_end, who: &str| {
+        let builder = builder(broker, name).on_gap(OnGap::Stop).until_end(until_end);
+        Running::start(builder, &recorder.member(who), nothing)
+    };
+    assert_eq!(begin(&broker, true, "a").join().unwrap().finished(), 10);
+    assert_eq!(committed(&broker, name), 11, "behind the marker");
+
+    // The client compares with the leader's epochs whenever there is another leader.
+    let running = begin(&broker, false, "b");
+    running.wait_told("assigned");
+    broker.restart();
+    let _ = produce::send(&properties, name, some(3));
+    running.wait_done(3);
+    assert!(running.stop().stopped.is_empty());
+}
+
 #[test]
 fn where_a_new_group_begins() {
     let (broker, _) = filled("begin", 1, 0);

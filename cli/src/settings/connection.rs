@@ -1,6 +1,7 @@
 //! Which cluster, and how its clients are configured.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use rdkafka::ClientConfig;
 use tidegate::StartFrom;
@@ -64,7 +65,7 @@ impl ConnectionArgs {
     /// When the file cannot be used, or no broker is named anywhere.
     pub(crate) fn resolve(&self) -> Result<Connection, Failure> {
         let mut all = match &self.command_config {
-            Some(path) => java::read(path)?,
+            Some(path) => read(path)?,
             None => java::Translated::default(),
         };
         for (name, value) in &self.properties {
@@ -86,6 +87,13 @@ impl ConnectionArgs {
         };
         Ok(Connection { brokers, group, properties: all.properties, reset: all.reset })
     }
+}
+
+/// Reads a property file; what is wrong with it is told with its name.
+fn read(path: &Path) -> Result<java::Translated, Failure> {
+    let failed = |why: String| Failure::Config(format!("{}: {why}", path.display()));
+    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    java::read(file).map_err(failed)
 }
 
 /// A cluster, and how its clients are configured.

@@ -3,10 +3,11 @@
 use core::time::Duration;
 
 use super::{Engine, Reservation};
+use crate::canary::{Canary, is_planted};
 use crate::lanes::Lane;
 use crate::list::Track;
 use crate::partition::{Partition, Phase};
-use crate::{Arrival, Capacity, Instant, KeyHash, Offset, Ordering, PartitionId};
+use crate::{Arrival, Capacity, Instant, KeyHash, Offset, Ordering, PartitionId, Position};
 
 /// Others wait so long for a large record, and then have so long for themselves.
 const RESERVED_FOR: Duration = Duration::from_secs(1);
@@ -94,14 +95,14 @@ impl<P: Clone> Engine<P> {
     }
 
     /// Takes records that were read, at most [`capacity`](Self::capacity), in offset order.
-    /// `position` is the next offset to read, if known. Records that an earlier commit named as
+    /// `position` is how far the partition was read, if known. Records that an earlier commit named as
     /// finished are left out, and so are those of a partition that is not active: they will be
     /// delivered again. Returns how many were admitted.
     pub fn handle_records(
         &mut self,
         id: PartitionId,
         arrivals: impl IntoIterator<Item = Arrival<P>>,
-        position: Option<Offset>,
+        position: Option<Position>,
         now: Instant,
     ) -> u32 {
         let Some(Some(partition)) = self.partitions.get_mut(id.index()) else { return 0 };
@@ -149,8 +150,12 @@ impl<P: Clone> Engine<P> {
             if was_idle {
                 partition.progressed(now);
             }
-            let next = position.max(last.map(Offset::next));
-            partition.moved_to(next, now);
+            let read = last
+                .map(|last| Position { offset: last.next(), leader_epoch: partition.leader_epoch });
+            let further = position.filter(|p| read.is_none_or(|read| p.offset > read.offset));
+            if let Some(next) = further.or(read) {
+                partition.moved_to(next, now);
+            }
         }
         admitted
     }
@@ -188,19 +193,20 @@ impl Partition {
         if self.ahead.is_empty() || !self.ahead.advance(offset) {
             return false;
         }
-        if leader_epoch > self.ahead_epoch && self.ahead_epoch >= 0 {
+        let is_new = leader_epoch > self.ahead_epoch && self.ahead_epoch >= 0;
+        if is_new && !is_planted(Canary::EpochNotChecked) {
             self.ahead.clear();
             return false;
         }
         true
     }
 
-    fn moved_to(&mut self, position: Option<Offset>, now: Instant) {
-        if position > self.position {
-            self.position = position;
-            if self.base.is_none() {
-                self.base = position;
-            }
+    fn moved_to(&mut self, position: Position, now: Instant) {
+        if self.position.is_none_or(|before| position.offset > before) {
+            self.position = Some(position.offset);
+            self.position_epoch = position.leader_epoch;
+            self.leader_epoch = self.leader_epoch.max(position.leader_epoch);
+            self.base.get_or_insert(position.offset);
             self.changed(now);
         }
     }

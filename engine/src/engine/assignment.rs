@@ -1,7 +1,8 @@
 //! Partitions come and go.
 
 use super::Engine;
-use crate::list::Queue;
+use crate::canary::{Canary, is_planted};
+use crate::list::{Queue, Track};
 use crate::partition::{Memory, Partition, Phase};
 use crate::slab::{NIL, State};
 use crate::{
@@ -74,6 +75,9 @@ impl<P: Clone> Engine<P> {
         }
         partition.phase = Phase::Draining;
         self.park_queued(id);
+        if is_planted(Canary::RevokeForgets) {
+            self.forget_one(id);
+        }
         self.tell_if_drained(id);
     }
 
@@ -98,6 +102,17 @@ impl<P: Clone> Engine<P> {
                 }
             }
             slot = self.slab[slot].turn_next;
+        }
+    }
+
+    /// The planted bug: a record that is queued counts as if it did not exist.
+    fn forget_one(&mut self, id: PartitionId) {
+        let Some(Some(partition)) = self.partitions.get_mut(id.index()) else { return };
+        let slot = partition.track.head;
+        if slot != NIL && self.slab[slot].state == State::Parked {
+            partition.track.remove::<P, Track>(&mut self.slab, slot);
+            partition.unfinished -= 1;
+            self.slab.remove(slot);
         }
     }
 

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::Engine;
+use crate::canary::{Canary, is_planted};
 use crate::metadata;
 use crate::partition::{Partition, Sent};
 use crate::slab::NIL;
@@ -17,7 +18,10 @@ impl<P: Clone> Engine<P> {
             if partition.sent.is_some() || !partition.has_uncommitted() {
                 continue;
             }
-            let Some(offset) = self.commit_point(partition) else { continue };
+            let Some(mut offset) = self.commit_point(partition) else { continue };
+            if is_planted(Canary::CommitOneTooFar) && partition.track.head != NIL {
+                offset = offset.next();
+            }
             let (metadata, dropped) = metadata::encode(
                 offset,
                 partition.ranges_epoch(),
@@ -28,7 +32,10 @@ impl<P: Clone> Engine<P> {
             out.push(CommitPoint {
                 partition: PartitionId(index as u32),
                 offset,
-                leader_epoch: partition.leader_epoch,
+                leader_epoch: match partition.track.head {
+                    NIL => partition.position_epoch,
+                    _ => partition.leader_epoch,
+                },
                 metadata,
             });
             if self.config.metadata_max_bytes > 0 {
@@ -117,7 +124,13 @@ impl<P: Clone> Engine<P> {
             let start = range.start.max(above);
             (start < range.end).then_some(OffsetRange { start, end: range.end })
         });
-        joined(between.chain(beyond)).filter(move |range| range.start >= point)
+        let shift = i64::from(is_planted(Canary::RangesShifted));
+        joined(between.chain(beyond)).filter(move |range| range.start >= point).map(
+            move |OffsetRange { start, end }| OffsetRange {
+                start: Offset(start.0 + shift),
+                end: Offset(end.0 + shift),
+            },
+        )
     }
 }
 

@@ -10,6 +10,7 @@
 //! retry budgets, which bound what a failing dependency may cause by what it still does.
 
 use super::Engine;
+use crate::canary::{Canary, is_planted};
 use crate::partition::Phase;
 use crate::slab::State;
 use crate::{AfterLastAttempt, Instant, LetterOutcome, Ticket, Verdict};
@@ -80,6 +81,10 @@ impl<P: Clone> Engine<P> {
             }
             self.park_in_flight(slot, now);
             return Verdict::Unfinished;
+        }
+        if is_planted(Canary::LetterCountedEarly) {
+            self.finish(slot, now);
+            return Verdict::DeadLetter { partition: id, offset, attempts };
         }
         self.letter_credit -= 1;
         self.writing += 1;

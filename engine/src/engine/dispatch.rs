@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::Engine;
+use crate::canary::{Canary, is_planted};
 use crate::slab::State;
 use crate::{Dispatch, Instant};
 
@@ -36,6 +37,9 @@ impl<P: Clone> Engine<P> {
             self.counters.started += 1;
             self.begin_running(slot, now);
             self.give_out(slot, State::InFlight, None, out);
+            if is_planted(Canary::KeyReleased) {
+                self.release_lane(slot, now);
+            }
         }
         out.len() - before
     }

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::Engine;
+use crate::canary::{Canary, is_planted};
 use crate::list::Track;
 use crate::partition::Phase;
 use crate::slab::State;
@@ -81,6 +82,9 @@ impl<P: Clone> Engine<P> {
         self.release_lane(slot, now);
         let (id, bytes) = (self.slab[slot].partition, u64::from(self.slab[slot].bytes));
         self.bytes -= bytes;
+        if is_planted(Canary::BytesReleasedTwice) {
+            self.bytes = self.bytes.saturating_sub(bytes);
+        }
         if let Some(Some(partition)) = self.partitions.get_mut(id.index()) {
             partition.bytes -= bytes;
             partition.unfinished -= 1;
@@ -168,6 +172,12 @@ impl<P: Clone> Engine<P> {
     /// Queues a record for another attempt. It keeps its lane.
     pub(super) fn try_again(&mut self, slot: u32, delay: Duration, now: Instant) -> Verdict {
         let at = now + delay;
+        if is_planted(Canary::PermitLeaked) {
+            self.in_flight += 1;
+        }
+        if is_planted(Canary::RetryJumps) {
+            self.release_lane(slot, now);
+        }
         let ticket = self.slab.ticket(slot);
         let attempt = self.slab.attempt(slot).failed + 1;
         let entry = &mut self.slab[slot];

@@ -31,7 +31,7 @@ pub fn arrival(offset: i64, key: u64, bytes: u32) -> Arrival<i64> {
 pub fn admit(engine: &mut Engine<i64>, p: PartitionId, from: i64, keys: &[u64], now: Instant) {
     let records = keys.iter().enumerate().map(|(i, key)| arrival(from + i as i64, *key, 10));
     let position = Offset(from + keys.len() as i64);
-    engine.handle_records(p, records.collect::<Vec<_>>(), Some(position), now);
+    engine.handle_records(p, records.collect::<Vec<_>>(), Some(position.into()), now);
 }
 
 pub fn dispatch(engine: &mut Engine<i64>, now: Instant) -> Vec<Dispatch<i64>> {

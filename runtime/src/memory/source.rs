@@ -143,7 +143,7 @@ impl Source for MemorySource {
         if let Some(member) = world.member(self) {
             member.positions.insert(partition, position);
         }
-        Read { position: Some(position), next }
+        Read { position: Some(position.into()), next }
     }
 
     fn commit(&mut self, points: &[CommitPoint]) {

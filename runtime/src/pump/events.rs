@@ -107,7 +107,7 @@ impl<S: Source> Pump<S> {
         if !self.active.contains(&id) {
             self.active.push(id);
         }
-        let finished_ahead = refused.is_none() && !metadata.is_empty();
+        let finished_ahead = refused.is_none() && names_finished(committed, &metadata);
         self.events.emit(&Event::Assigned { partition: name.clone(), committed, finished_ahead });
         if let Some(error) = refused {
             let error = known_reason(error, committed, &metadata, incarnation);
@@ -152,6 +152,12 @@ impl<S: Source> Pump<S> {
             error: error.clone(),
         });
     }
+}
+
+/// Whether a commit names finished ranges. It may name the topic's id only.
+fn names_finished(committed: Option<Offset>, metadata: &str) -> bool {
+    let decoded = committed.and_then(|offset| Metadata::decode(metadata, offset).ok());
+    decoded.is_some_and(|metadata| !metadata.finished.is_empty())
 }
 
 /// Why a commit's metadata was refused. The engine takes an unknown topic id (0) for another one

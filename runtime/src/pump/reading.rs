@@ -90,7 +90,7 @@ impl<S: Source> Pump<S> {
         let read = self.source.read(id, capacity, &mut self.batches);
         held.more = read.next == NextRead::More;
         held.empty = read.next == NextRead::Empty;
-        held.position = read.position.max(held.position);
+        held.position = read.position.map(|p| p.offset).max(held.position);
         held.too_large = if let NextRead::TooLarge(bytes) = read.next { bytes } else { 0 };
         let needs_room = held.too_large;
 

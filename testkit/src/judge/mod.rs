@@ -1,37 +1,66 @@
 //! Decides from a history whether a run kept its promises.
 //!
-//! | file | promise |
-//! |---|---|
-//! | `expected` | (which records there are) |
-//! | `lost` | every expected record finished |
-//! | `order` | of a key, or of a partition, no record starts before the one before it has finished |
-//! | `limit` | a member never has more in flight than its limit |
-//! | `commit` | nothing unfinished lies below a committed offset, and none goes backwards |
-//! | `repeats` | how many finished records finished again |
-//! | `verdict` | runs them all |
+//! The promises are those of the simulation, and so are the checkers: the history is translated into
+//! the simulation's events, and [`tidegate_sim::checkers`] judge it.
 //!
-//! The checkers are pure functions of the history.
+//! | promise | checker | on a real history |
+//! |---|---|---|
+//! | `order` | `Order`, and `steps` here | of a key, or of a partition, no record starts before the one before it has finished, and a step back needs a crash |
+//! | `limit` | `Limit` | a member never has more in flight than its limit |
+//! | `commit` | `Commit` | nothing unfinished lies below a committed offset, and none goes backwards |
+//! | `attempts` | `Attempts` | attempts count from 1 without a gap, overload charges none, and they end |
+//! | `starts` | `Starts` | nothing starts of a partition that the member never had or gave back |
+//! | `repeats` | `Repeats`, and `repeats` here | nothing starts again that was committed, and only so many finished records finish again |
+//! | `lost` | `Liveness` | every expected record finished |
+//!
+//! A real history knows less than a simulated one. It begins and ends in the handler, and what it
+//! knows of the group is what each member was told and when. So these are not asked:
+//! * `Budget` and `Window`: it does not tell what a member has read and not started.
+//! * `Letters`: it does not tell what the dead-letter topic has. An end that asks for that topic
+//!   counts as finished; tests read the topic back.
+//! * Of `Commit` and `Repeats` the finished ranges, which it does not tell: neither that they name
+//!   finished records only, nor that they name all, nor that these do not start again. How often
+//!   that happens is counted instead, and has a bound.
+//! * Of `Repeats`, that a process does not repeat what it finished before it lost the partition: an
+//!   end may be in the history and come too late for its member.
+//! * Of `Liveness`, that everything is committed in the end: a member that is killed does not hear
+//!   all answers. Tests read it back from the broker.
+//! * Of `Starts`, that nothing starts once the partition is revoked or stopped, which it does not
+//!   tell, or lost, which a member writes before it acts.
+//!
+//! And it tells that a member was expelled only when that member has noticed. Nothing excuses what
+//! the member runs beside its successor until then, so tests of that ask for no order.
+//!
+//! | file | what |
+//! |---|---|
+//! | `expected` | which records have to finish |
+//! | `translate` | the history in the simulation's terms |
+//! | `names` | numbers for members, partitions and offsets, and back |
+//! | `checks` | runs the simulation's checkers |
+//! | `steps` | a checker for what only a real history promises about order |
+//! | `repeats` | how many finished records finished again |
+//! | `peaks` | how many handlers each member had in flight |
+//! | `verdict` | what a test asks for, and the report |
 
-mod commit;
+mod checks;
 mod expected;
-mod limit;
-mod lost;
-mod order;
+mod names;
+mod peaks;
+#[cfg(test)]
+mod promises;
 mod repeats;
+mod steps;
 #[cfg(test)]
 mod testing;
+mod translate;
 mod verdict;
 
 use std::fmt;
 
 pub use self::{
-    commit::commit,
     expected::Expected,
-    limit::limit,
-    lost::lost,
-    order::{Crashes, Ordering, order},
     repeats::{Repeats, repeats},
-    verdict::{Judge, Report},
+    verdict::{Judge, Ordering, Report},
 };
 
 use crate::history::{Ending, Event, Happened, RecordAt};

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::Violation;
 use crate::history::{Ending, Event, Happened, History, RecordAt};
 
 /// Writes a history by hand: topic `t`, one microsecond from event to event.
@@ -84,8 +83,4 @@ impl Run {
         self.events.push(Event { t_us, member: Arc::clone(&self.member), happened });
         self
     }
-}
-
-pub(super) fn texts(violations: &[Violation]) -> Vec<&str> {
-    violations.iter().map(|violation| violation.text.as_str()).collect()
 }

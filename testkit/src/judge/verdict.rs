@@ -2,25 +2,35 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{
-    Crashes, Expected, Finishing, Ordering, Violation, commit, limit, lost, order, repeats,
-};
+use super::{Expected, Finishing, Violation, checks::check, peaks::peaks, repeats};
 use crate::{
     history::{Happened, History},
     kafka::Written,
 };
 
-/// What a test promises about a run. Always checked: nothing lost, commits, and how much was
-/// repeated (nothing, unless [`Judge::max_repeats`] allows it).
+/// The order in which records are handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ordering {
+    /// Records of the same topic, partition and key one after another. Without a key: any order.
+    Key,
+    /// Records of the same topic and partition one after another.
+    Partition,
+    /// Any order.
+    None,
+}
+
+/// What a test promises about a run. Always checked: nothing lost, commits, starts, attempts, and
+/// how much was repeated (nothing, unless [`Judge::max_repeats`] allows it; what was committed,
+/// never).
 #[derive(Debug, Clone)]
 pub struct Judge {
-    expected: Expected,
-    ordering: Ordering,
-    limit: Option<usize>,
+    pub(super) expected: Expected,
+    pub(super) ordering: Ordering,
+    pub(super) limit: Option<usize>,
     max_repeats: u64,
-    finishing: Finishing,
-    extra_crashes: u32,
-    commits_may_go_backwards: bool,
+    pub(super) finishing: Finishing,
+    pub(super) extra_crashes: u32,
+    pub(super) commits_may_go_backwards: bool,
 }
 
 impl Judge {
@@ -80,7 +90,8 @@ impl Judge {
         self
     }
 
-    /// For a topic that was recreated, or a group whose offsets were set back.
+    /// For a topic that was recreated, a group whose offsets were set back, or members that learn
+    /// of their commits late. What was committed may then be repeated as well.
     #[must_use]
     pub fn commits_may_go_backwards(mut self) -> Self {
         self.commits_may_go_backwards = true;
@@ -91,25 +102,12 @@ impl Judge {
     #[must_use]
     pub fn check(&self, history: &History) -> Report {
         let repeated = repeats(history, self.finishing);
-        let mut violations = lost(&self.expected, history, self.finishing);
-        violations.extend(order(
-            self.ordering,
-            &self.expected,
-            history,
-            self.finishing,
-            Crashes { extra: self.extra_crashes },
-        ));
-        if let Some(max) = self.limit {
-            violations.extend(limit(history, max));
-        }
-        let backwards = self.commits_may_go_backwards;
-        violations.extend(commit(&self.expected, history, self.finishing, backwards));
+        let mut violations = check(self, history);
         violations.extend(repeated.violation(self.max_repeats));
 
         let count = |is: fn(&Happened) -> bool| {
             history.events().iter().filter(|event| is(&event.happened)).count()
         };
-        let peaks = limit::peaks(history);
         Report {
             violations,
             expected: self.expected.len(),
@@ -117,7 +115,7 @@ impl Judge {
             ends: count(|happened| matches!(happened, Happened::End { .. })),
             commits: count(|happened| matches!(happened, Happened::Commit { .. })),
             repeats: repeated.count,
-            peaks: peaks.into_iter().map(|(member, peak)| (member.to_owned(), peak)).collect(),
+            peaks: peaks(history),
         }
     }
 }
@@ -199,7 +197,7 @@ mod tests {
     #[test]
     fn a_good_run_is_good() {
         let mut run = Run::new("m");
-        run.handled(0, 0, 1, Done).handled(0, 1, 1, Retry).handled(0, 1, 1, Done);
+        run.handled(0, 0, 1, Done).handled(0, 1, 1, Retry).handled(0, 1, 2, Done);
         run.handled(0, 2, 1, Skip).commit(0, 3);
         let report = judge().check(&run.history());
         report.assert_ok();

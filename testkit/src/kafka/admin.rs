@@ -16,15 +16,21 @@ use rdkafka::{
         ResourceSpecifier, TopicReplication,
     },
     client::DefaultClientContext,
+    metadata::{Metadata, MetadataPartition},
 };
 
 use super::{CALL, Properties, client};
+
+/// A broker that has not answered by then is frozen.
+const ONE_ANSWER: Duration = Duration::from_secs(2);
 
 /// A topic to create. One partition, the broker's defaults for the rest.
 #[derive(Debug, Clone)]
 pub struct NewTopic {
     name: String,
     partitions: i32,
+    /// The nodes of every partition; the number of the broker's default if there are none.
+    replicas: Vec<i32>,
     configs: Properties,
 }
 
@@ -32,7 +38,14 @@ impl NewTopic {
     /// A topic with one partition.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), partitions: 1, configs: Vec::new() }
+        Self { name: name.into(), partitions: 1, replicas: Vec::new(), configs: Vec::new() }
+    }
+
+    /// The nodes that have every partition; the first one leads it.
+    #[must_use]
+    pub fn replicas(mut self, nodes: &[i32]) -> Self {
+        self.replicas = nodes.to_vec();
+        self
     }
 
     /// How many partitions.
@@ -83,7 +96,13 @@ impl Admin {
     /// # Panics
     /// When the broker refuses.
     pub fn create_topic(&self, topic: NewTopic) {
-        let mut new = KafkaTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(1));
+        let on_each: Vec<&[i32]> = (0..topic.partitions).map(|_| &topic.replicas[..]).collect();
+        let replication = match topic.replicas.is_empty() {
+            // As many as the broker's default.replication.factor says.
+            true => TopicReplication::Fixed(-1),
+            false => TopicReplication::Variable(&on_each),
+        };
+        let mut new = KafkaTopic::new(&topic.name, topic.partitions, replication);
         for (name, value) in &topic.configs {
             new = new.set(name, value);
         }
@@ -160,8 +179,7 @@ impl Admin {
     /// How many partitions a topic has with a leader; 0 if it does not exist.
     #[must_use]
     pub fn partitions(&self, topic: &str) -> i32 {
-        let metadata = self.client.inner().fetch_metadata(Some(topic), CALL);
-        let metadata = metadata.unwrap_or_else(|error| panic!("no metadata of {topic}: {error}"));
+        let metadata = self.metadata(Some(topic));
         let led = metadata
             .topics()
             .iter()
@@ -170,6 +188,52 @@ impl Admin {
             .filter(|partition| partition.leader() >= 0 && partition.error().is_none())
             .count();
         i32::try_from(led).expect("fewer than 2^31 partitions")
+    }
+
+    /// The node that leads a partition; -1 if none does.
+    #[must_use]
+    pub fn leader(&self, topic: &str, partition: i32) -> i32 {
+        self.of_partition(topic, partition, |found| found.leader()).unwrap_or(-1)
+    }
+
+    /// The nodes whose replica of a partition is in sync with its leader.
+    #[must_use]
+    pub fn in_sync(&self, topic: &str, partition: i32) -> Vec<i32> {
+        self.of_partition(topic, partition, |found| found.isr().to_vec()).unwrap_or_default()
+    }
+
+    /// Waits until every partition of every topic has a leader and all of its replicas in sync.
+    ///
+    /// # Panics
+    /// When that does not come.
+    pub fn wait_in_sync(&self) {
+        wait_until("all replicas are in sync", || {
+            let metadata = self.metadata(None);
+            let mut all = metadata.topics().iter().flat_map(|topic| topic.partitions());
+            all.all(|one| one.leader() >= 0 && one.isr().len() == one.replicas().len())
+        });
+    }
+
+    fn of_partition<T>(
+        &self,
+        topic: &str,
+        partition: i32,
+        what: impl Fn(&MetadataPartition) -> T,
+    ) -> Option<T> {
+        let metadata = self.metadata(Some(topic));
+        let found = metadata.topics().iter().find(|found| found.name() == topic)?;
+        found.partitions().iter().find(|found| found.id() == partition).map(what)
+    }
+
+    /// Asks one broker after another, since the first may be frozen.
+    fn metadata(&self, topic: Option<&str>) -> Metadata {
+        let deadline = Instant::now() + CALL;
+        loop {
+            match self.client.inner().fetch_metadata(topic, ONE_ANSWER) {
+                Ok(metadata) => return metadata,
+                Err(error) => assert!(Instant::now() < deadline, "no metadata: {error}"),
+            }
+        }
     }
 
     fn wait_for_partitions(&self, topic: &str, count: i32) {

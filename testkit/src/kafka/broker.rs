@@ -2,28 +2,19 @@
 
 use std::{
     fmt::Write as _,
-    fs::{self, File},
     io,
-    net::TcpStream,
     path::{Path, PathBuf},
     sync::OnceLock,
-    thread,
-    time::{Duration, Instant},
 };
-
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use tempfile::TempDir;
 
 use super::{
-    Admin, Fill, Properties, User, Written, client, java, produce,
+    Admin, Fill, Properties, User, Written, java,
+    node::Node,
+    produce,
     security::{self},
-    settings::{self, Ports},
+    settings::{self, Place, Ports},
 };
-use crate::process::Guarded;
 
-/// A start may be slow on a loaded machine; it is not a matter of minutes.
-const START: Duration = Duration::from_secs(90);
-const STOP: Duration = Duration::from_secs(30);
 /// Another process may take a free port between the look and the start.
 const ATTEMPTS: u32 = 3;
 
@@ -37,12 +28,8 @@ const ATTEMPTS: u32 = 3;
 /// shared one cannot be hurt.
 #[derive(Debug)]
 pub struct Broker {
-    // Dropped first: the node must be gone before its folder is.
-    process: Option<Guarded>,
-    folder: TempDir,
-    ports: Ports,
+    node: Node,
     secure: bool,
-    bootstrap: String,
     bootstrap_sasl: String,
     bootstrap_tls: String,
 }
@@ -91,30 +78,30 @@ impl Builder {
     }
 
     fn try_start(&self) -> io::Result<Broker> {
-        let folder = tempfile::Builder::new().prefix("tidegate-kafka-").tempdir()?;
-        let ports = Ports::free();
+        let [ports] = Ports::free();
+        let more = if self.secure { &[ports.sasl, ports.tls][..] } else { &[] };
+        let node = Node::new(1, &["-Xmx512m"], ports.plain, more)?;
         let mut properties = Vec::new();
+        let mut arguments = Vec::new();
         if self.secure {
-            security::write_certificates(folder.path()).map_err(io::Error::other)?;
-            properties = security::server_properties(folder.path());
+            security::write_certificates(node.folder()).map_err(io::Error::other)?;
+            properties = security::server_properties(node.folder());
+            arguments = security::format_arguments();
         }
         properties.extend_from_slice(&self.properties);
-        let text = settings::server_properties(folder.path(), ports, self.secure, &properties);
-        fs::write(folder.path().join("server.properties"), text)?;
-        let text = settings::log_properties(folder.path());
-        fs::write(folder.path().join("log4j2.properties"), text)?;
-
+        let place = match self.secure {
+            true => Place::Secure,
+            false => Place::Alone,
+        };
+        let text = settings::server_properties(node.folder(), ports, place, &properties);
+        node.format(&text, &arguments)?;
         let address = |port| format!("127.0.0.1:{port}");
         let mut broker = Broker {
-            process: None,
-            folder,
-            ports,
+            node,
             secure: self.secure,
-            bootstrap: address(ports.plain),
             bootstrap_sasl: address(ports.sasl),
             bootstrap_tls: address(ports.tls),
         };
-        broker.format()?;
         broker.launch()?;
         Ok(broker)
     }
@@ -157,7 +144,7 @@ impl Broker {
     /// `bootstrap.servers` of the plain listener. On a secure broker its user is a super user.
     #[must_use]
     pub fn bootstrap(&self) -> &str {
-        &self.bootstrap
+        self.node.address()
     }
 
     /// `bootstrap.servers` of the SASL-over-TLS listener.
@@ -183,13 +170,13 @@ impl Broker {
     /// The certificate of the authority that signed the broker's certificate, as a PEM file.
     #[must_use]
     pub fn authority(&self) -> PathBuf {
-        self.folder.path().join("ca.pem")
+        self.folder().join("ca.pem")
     }
 
     /// librdkafka properties for the plain listener.
     #[must_use]
     pub fn properties(&self) -> Properties {
-        vec![("bootstrap.servers".into(), self.bootstrap.clone())]
+        vec![("bootstrap.servers".into(), self.bootstrap().to_owned())]
     }
 
     /// librdkafka properties to log in as `user` over TLS.
@@ -231,8 +218,8 @@ impl Broker {
     /// When the command fails; the message has its output.
     pub fn allow(&self, principal: &str, operations: &[&str], resource: &str, name: &str) {
         let mut command =
-            java::command(self.folder.path(), &["-Xmx128m"], "org.apache.kafka.tools.AclCommand");
-        command.args(["--bootstrap-server", &self.bootstrap, "--add", "--allow-principal"]);
+            java::command(self.folder(), &["-Xmx128m"], "org.apache.kafka.tools.AclCommand");
+        command.args(["--bootstrap-server", self.bootstrap(), "--add", "--allow-principal"]);
         command.args([principal, resource, name]);
         for operation in operations {
             command.args(["--operation", operation]);
@@ -244,7 +231,7 @@ impl Broker {
     /// The folder with its settings, data and logs.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.node.folder()
     }
 
     /// The process id of its virtual machine.
@@ -253,12 +240,12 @@ impl Broker {
     /// When it is not running.
     #[must_use]
     pub fn process_id(&self) -> u32 {
-        self.process.as_ref().expect("the broker runs").id()
+        self.node.process_id()
     }
 
     /// `kill -9`. The data stays for [`Broker::restart`].
     pub fn kill(&mut self) {
-        self.process = None;
+        self.node.kill();
     }
 
     /// Ends it as an operator would (`SIGTERM`). The data stays for [`Broker::restart`].
@@ -266,10 +253,7 @@ impl Broker {
     /// # Panics
     /// When it is still there after 30 s.
     pub fn stop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.terminate();
-            assert!(process.wait(STOP).is_some(), "the broker did not stop: {}", self.log_end());
-        }
+        self.node.stop();
     }
 
     /// Starts it again on the same data and ports, after killing it if it still runs.
@@ -283,88 +267,22 @@ impl Broker {
 
     /// Freezes it (`SIGSTOP`): connections stay open and nothing answers.
     pub fn pause(&mut self) {
-        if let Some(process) = &self.process {
-            process.pause();
-        }
+        self.node.pause();
     }
 
     /// Ends [`Broker::pause`].
     pub fn resume(&mut self) {
-        if let Some(process) = &self.process {
-            process.resume();
-        }
+        self.node.resume();
     }
 
     /// The last lines of its log.
     #[must_use]
     pub fn log_end(&self) -> String {
-        let mut text = String::new();
-        for name in ["console.log", "server.log"] {
-            let content = fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
-            let lines: Vec<_> = content.lines().collect();
-            let _ = writeln!(text, "--- the end of {name}:");
-            for line in &lines[lines.len().saturating_sub(40)..] {
-                let _ = writeln!(text, "{line}");
-            }
-        }
-        text
-    }
-
-    fn format(&self) -> io::Result<()> {
-        // Any identifier will do: one node is the whole cluster.
-        let mut command = java::command(
-            self.folder.path(),
-            &["-Xmx128m", "-XX:TieredStopAtLevel=1"],
-            "kafka.tools.StorageTool",
-        );
-        command.args(["format", "--cluster-id", "dGlkZWdhdGUtdGVzdGtpdA", "--config"]);
-        command.arg(self.folder.path().join("server.properties"));
-        if self.secure {
-            command.args(security::format_arguments());
-        }
-        java::run(&mut command)
+        self.node.log_end()
     }
 
     fn launch(&mut self) -> io::Result<()> {
-        let console = File::create(self.folder.path().join("console.log"))?;
-        let mut arguments = java::arguments(self.folder.path(), &["-Xmx512m"], "kafka.Kafka");
-        arguments.push(self.folder.path().join("server.properties").display().to_string());
-        let mut process = Guarded::spawn("java", arguments, &console, Some(self.folder.path()))?;
-        let ready = self.wait_until_ready(&mut process);
-        self.process = Some(process);
-        ready
-    }
-
-    fn wait_until_ready(&self, process: &mut Guarded) -> io::Result<()> {
-        let deadline = Instant::now() + START;
-        loop {
-            if let Some(status) = process.exited() {
-                return Err(io::Error::other(format!("it ended: {status}\n{}", self.log_end())));
-            }
-            if self.answers() {
-                return Ok(());
-            }
-            if Instant::now() > deadline {
-                let seconds = START.as_secs();
-                let text = format!("no answer after {seconds} s\n{}", self.log_end());
-                return Err(io::Error::other(text));
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    /// Whether it is registered: the port is open earlier than that.
-    fn answers(&self) -> bool {
-        let ports = [self.ports.plain, self.ports.sasl, self.ports.tls];
-        let needed = if self.secure { &ports[..] } else { &ports[..1] };
-        if needed.iter().any(|port| TcpStream::connect(("127.0.0.1", *port)).is_err()) {
-            return false;
-        }
-        let consumer: Result<BaseConsumer, _> = client(&self.properties())
-            .set_log_level(rdkafka::config::RDKafkaLogLevel::Emerg)
-            .create();
-        consumer
-            .and_then(|consumer| consumer.fetch_metadata(None, Duration::from_secs(2)))
-            .is_ok_and(|metadata| !metadata.brokers().is_empty())
+        self.node.launch()?;
+        self.node.wait_until_ready()
     }
 }

@@ -5,12 +5,16 @@
 //! | `install` | Apache Kafka's jars by their Maven coordinates |
 //! | `java` | command lines on those jars |
 //! | `settings` | `server.properties`, logging, ports |
-//! | `broker` | one node: start, kill, restart, pause, stop |
+//! | `node` | one process with its folder |
+//! | `broker` | one node as a whole cluster: start, kill, restart, pause, stop |
+//! | `cluster` | three nodes, each behind a proxy |
+//! | `proxy` | a network that is cut, slow or half open |
 //! | `security` | certificates made at run time, SASL users, access control |
 //! | `admin` | topics, configs, groups, log start, access control lists |
 //! | `record` | a record to write, and what became of it |
 //! | `fill` | many deterministic records |
 //! | `produce` | sends records, also in transactions |
+//! | `load` | goes on sending records until it is told to stop |
 //! | `read` | reads a topic back without a group |
 //! | `offsets` | committed offsets with metadata, begin and end of a log |
 //!
@@ -19,11 +23,15 @@
 
 mod admin;
 mod broker;
+mod cluster;
 mod fill;
 mod install;
 mod java;
+mod load;
+mod node;
 pub mod offsets;
 pub mod produce;
+mod proxy;
 mod read;
 mod record;
 mod security;
@@ -34,9 +42,12 @@ use rdkafka::ClientConfig;
 pub use self::{
     admin::{Admin, NewTopic},
     broker::{Broker, Builder},
+    cluster::Cluster,
     fill::Fill,
     install::{KAFKA_VERSION, libraries},
+    load::Load,
     offsets::{Committed, Partition, Watermarks},
+    proxy::{Network, Proxy},
     read::{Isolation, ReadBack, read_topic},
     record::{NewRecord, Written},
     security::User,

@@ -1,7 +1,11 @@
 //! Committed offsets with their metadata, and where logs begin and end: read by a client of its
 //! own that does not join the group.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    thread,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -86,12 +90,23 @@ pub fn watermarks(properties: &Properties, topic: &str) -> BTreeMap<Partition, W
     partitions(&consumer, topic)
         .into_iter()
         .map(|partition| {
-            let (begin, end) = consumer
-                .fetch_watermarks(topic, partition, CALL)
-                .unwrap_or_else(|error| panic!("no watermarks of {topic}/{partition}: {error}"));
-            ((topic.to_owned(), partition), Watermarks { begin, end })
+            ((topic.to_owned(), partition), watermarks_of(&consumer, topic, partition))
         })
         .collect()
+}
+
+/// Asks again for a while: a leader that is new does not know them yet.
+fn watermarks_of(consumer: &BaseConsumer, topic: &str, partition: i32) -> Watermarks {
+    let until = Instant::now() + CALL;
+    loop {
+        match consumer.fetch_watermarks(topic, partition, CALL) {
+            Ok((begin, end)) => return Watermarks { begin, end },
+            Err(error) if Instant::now() >= until => {
+                panic!("no watermarks of {topic}/{partition}: {error}")
+            }
+            Err(_) => thread::sleep(Duration::from_millis(50)),
+        }
+    }
 }
 
 fn partitions(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {

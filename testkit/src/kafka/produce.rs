@@ -1,8 +1,10 @@
 //! Sends records, also in transactions, and says where each went.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
@@ -15,7 +17,7 @@ use rdkafka::{
     },
 };
 
-use super::{CALL, NewRecord, Properties, Written, client};
+use super::{CALL, NewRecord, Properties, Written, client, offsets};
 
 /// How a transaction ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +45,7 @@ pub fn send(
 ) -> Vec<Written> {
     // One request at a time: a retry cannot overtake what comes after it.
     let producer = producer(properties, &[("max.in.flight", "1")]);
-    send_all(&producer, topic, records)
+    send_all(producer, topic, records).1
 }
 
 /// As [`send`], in one transaction that is then committed or aborted.
@@ -61,17 +63,51 @@ pub fn send_in_transaction(
     records: impl IntoIterator<Item = NewRecord>,
     end: End,
 ) -> Vec<Written> {
+    send_in_transaction_and(properties, topic, records, end, || {})
+}
+
+/// As [`send_in_transaction`], and `then` happens between the acknowledgement of the last record
+/// and the end of the transaction.
+///
+/// # Panics
+/// When the broker refuses a record or does not answer.
+#[must_use]
+pub fn send_in_transaction_and(
+    properties: &Properties,
+    topic: &str,
+    records: impl IntoIterator<Item = NewRecord>,
+    end: End,
+    then: impl FnOnce(),
+) -> Vec<Written> {
     let id = format!("tidegate-test-{}-{}", std::process::id(), crate::history::now_us());
     let producer = producer(properties, &[("transactional.id", &id)]);
     producer.init_transactions(CALL).expect("begin as a transactional producer");
     producer.begin_transaction().expect("begin a transaction");
     // Waits for the acknowledgements: an abort would otherwise drop what is still queued here.
-    let written = send_all(&producer, topic, records);
+    let (producer, written) = send_all(producer, topic, records);
+    then();
     match end {
         End::Commit => producer.commit_transaction(CALL).expect("commit a transaction"),
         End::Abort => producer.abort_transaction(CALL).expect("abort a transaction"),
     }
+    wait_for_markers(properties, topic, &written);
     written
+}
+
+/// The end of a transaction is decided when it is acknowledged; its markers come a little later,
+/// and until then nobody who reads committed records gets past the first one.
+fn wait_for_markers(properties: &Properties, topic: &str, written: &[Written]) {
+    let until = Instant::now() + CALL;
+    let is_marked = |record: &Written| {
+        let end = offsets::watermarks(properties, topic)[&(topic.to_owned(), record.partition)].end;
+        end > record.offset + 1
+    };
+    let mut last = BTreeMap::new();
+    last.extend(written.iter().map(|record| (record.partition, record)));
+    while !last.values().all(|record| is_marked(record)) {
+        assert!(Instant::now() < until, "no marker in {topic} behind {last:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// The partition and offset that a record got.
@@ -91,11 +127,11 @@ impl ProducerContext for Deliveries {
             Ok(message) => Ok((message.partition(), message.offset())),
             Err((error, _)) => Err(error.clone()),
         };
-        let mut answers = self.0.lock().expect("no panic while holding the lock");
-        if answers.len() <= number {
-            answers.resize(number + 1, None);
+        let mut places = self.0.lock().expect("no panic while holding the lock");
+        if places.len() <= number {
+            places.resize(number + 1, None);
         }
-        answers[number] = Some(answer);
+        places[number] = Some(answer);
     }
 }
 
@@ -120,32 +156,67 @@ fn producer(properties: &Properties, defaults: &[(&str, &str)]) -> Sender {
 }
 
 fn send_all(
-    producer: &Sender,
+    producer: Sender,
     topic: &str,
     records: impl IntoIterator<Item = NewRecord>,
-) -> Vec<Written> {
-    let mut key_hashes = Vec::new();
-    for (number, record) in records.into_iter().enumerate() {
-        key_hashes.push(Written::hash_of(&record));
-        send_one(producer, topic, number, &record);
-        if number % 1_024 == 0 {
-            producer.poll(Duration::ZERO);
+) -> (Sender, Vec<Written>) {
+    let mut sending = Sending::by(producer, topic);
+    for record in records {
+        sending.send(&record);
+    }
+    let written = sending.finish();
+    (sending.producer, written)
+}
+
+/// Records on their way to a topic.
+pub(crate) struct Sending {
+    producer: Sender,
+    topic: Arc<str>,
+    key_hashes: Vec<Option<u64>>,
+}
+
+impl Sending {
+    /// By a producer with these properties.
+    pub(crate) fn start(properties: &Properties, topic: &str) -> Self {
+        Self::by(producer(properties, &[]), topic)
+    }
+
+    fn by(producer: Sender, topic: &str) -> Self {
+        Self { producer, topic: topic.into(), key_hashes: Vec::new() }
+    }
+
+    pub(crate) fn send(&mut self, record: &NewRecord) {
+        let number = self.key_hashes.len();
+        self.key_hashes.push(Written::hash_of(record));
+        send_one(&self.producer, &self.topic, number, record);
+        if number.is_multiple_of(1_024) {
+            self.producer.poll(Duration::ZERO);
         }
     }
-    producer.flush(CALL).expect("all records acknowledged in time");
-    let answers = std::mem::take(&mut *producer.context().0.lock().expect("no panic before"));
-    assert_eq!(answers.len(), key_hashes.len(), "a delivery report for every record");
 
-    let name: Arc<str> = topic.into();
-    let written = answers.into_iter().zip(key_hashes).enumerate();
-    written
-        .map(|(number, (answer, key_hash))| {
-            let (partition, offset) = answer
-                .expect("a delivery report for every record")
-                .unwrap_or_else(|error| panic!("{topic}: record {number} was refused: {error}"));
-            Written { topic: Arc::clone(&name), partition, offset, key_hash }
-        })
-        .collect()
+    /// Takes the acknowledgements that have come.
+    pub(crate) fn serve(&self) {
+        self.producer.poll(Duration::ZERO);
+    }
+
+    /// Waits for all acknowledgements: where each record went, in the order of sending.
+    pub(crate) fn finish(&self) -> Vec<Written> {
+        let topic = &self.topic;
+        // As long as a patient producer tries.
+        self.producer.flush(CALL * 3).expect("all records acknowledged in time");
+        let answers = std::mem::take(&mut *self.producer.context().0.lock().expect("no panic"));
+        assert_eq!(answers.len(), self.key_hashes.len(), "a delivery report for every record");
+        let written = answers.into_iter().zip(&self.key_hashes).enumerate();
+        written
+            .map(|(number, (answer, key_hash))| {
+                let (partition, offset) =
+                    answer.expect("a delivery report for every record").unwrap_or_else(|error| {
+                        panic!("{topic}: record {number} was refused: {error}")
+                    });
+                Written { topic: Arc::clone(topic), partition, offset, key_hash: *key_hash }
+            })
+            .collect()
+    }
 }
 
 fn send_one(producer: &Sender, topic: &str, number: usize, record: &NewRecord) {

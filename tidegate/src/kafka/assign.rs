@@ -11,7 +11,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use tidegate_engine::{Metadata, Offset};
 use tidegate_runtime::TopicPartition;
 
-use super::native::{Admin, AdminAnswer, Answer, OffsetPoint};
+use super::native::{AdminAnswer, Answer, NativeClient, OffsetPoint};
 use super::settings::{KafkaSettings, StartFrom};
 
 /// One question and its answer.
@@ -92,7 +92,12 @@ impl Lookup {
     }
 
     /// Asks what is not known and was not asked. `number` counts the requests.
-    pub(crate) fn ask(&mut self, client: Admin<'_>, settings: &KafkaSettings, number: &mut usize) {
+    pub(crate) fn ask(
+        &mut self,
+        client: &NativeClient,
+        settings: &KafkaSettings,
+        number: &mut usize,
+    ) {
         let read_committed = settings.read_committed();
         let mut next = || {
             *number += 1;
@@ -101,7 +106,7 @@ impl Lookup {
         if matches!(self.committed, Asked::Wanted) {
             let request = next();
             self.committed = Asked::Waiting(request);
-            client.ask_committed(request, &settings.group, &self.names);
+            client.ask_committed(request, &self.names);
         }
         if matches!(self.incarnations, Asked::Wanted) {
             let request = next();
@@ -114,7 +119,7 @@ impl Lookup {
         if matches!(self.ends, Asked::Wanted) {
             let request = next();
             self.ends = Asked::Waiting(request);
-            client.ask_offsets(request, &self.names, Admin::LOG_END, read_committed);
+            client.ask_offsets(request, &self.names, NativeClient::LOG_END, read_committed);
         }
         let Asked::Wanted = self.starts else { return };
         if let (Asked::Known(committed), Asked::Known(incarnations)) =
@@ -130,8 +135,8 @@ impl Lookup {
                 return;
             }
             let spec = match settings.from {
-                StartFrom::Earliest => Admin::LOG_START,
-                StartFrom::Latest => Admin::LOG_END,
+                StartFrom::Earliest => NativeClient::LOG_START,
+                StartFrom::Latest => NativeClient::LOG_END,
                 StartFrom::Timestamp(millis) => millis,
             };
             let request = next();
@@ -152,7 +157,7 @@ impl Lookup {
         } else if self.committed.is(request) {
             self.committed = Asked::Wanted;
             let answers = match result? {
-                AdminAnswer::Committed(answers) => answers?,
+                AdminAnswer::Committed(answers) => answers,
                 _ => return Ok(()),
             };
             let answers = valid(answers)?.filter(|answer| answer.offset >= 0);

@@ -11,7 +11,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use tidegate_runtime::{Letter, Sink, SinkError, SinkFuture, Timestamp};
 
 use super::context::Context;
-use super::settings::{KafkaSettings, SettingsError};
+use super::settings::{KafkaSettings, SettingsError, no_nul};
 
 /// The client tries a letter for so long. Then it is told that letters fail, and tried again.
 const TRIED_FOR_MS: &str = "10000";
@@ -44,6 +44,7 @@ impl KafkaDeadLetters {
         if topic.is_empty() {
             return Err(SettingsError::Missing("the dead-letter topic's name"));
         }
+        no_nul("the dead-letter topic's name", &topic)?;
         if settings.topics.contains(&topic) {
             return Err(SettingsError::DeadLetterLoop(topic));
         }

@@ -3,8 +3,8 @@
 //!
 //! What it needs and the safe interface hides: batch reads from one partition's queue, the events
 //! of the main queue one by one, an assignment that is acknowledged later than its event, commits
-//! with metadata that are answered by an event, and the admin requests of assignments (on the
-//! consumer's own connection) and of probes.
+//! with metadata that are answered by an event, and the admin requests of assignments and probes (on
+//! a consumer's own connection).
 //!
 //! The safety arguments, once for all of it:
 //! - **Lifetime.** Everything here holds an `Arc` of the client, and the client is destroyed only
@@ -18,11 +18,12 @@
 mod admin;
 mod bare;
 mod client;
+mod committed;
 mod event;
 mod partition;
 
-pub(crate) use admin::{Admin, AdminAnswer, TopicFacts};
+pub(crate) use admin::{AdminAnswer, TopicFacts};
 pub(crate) use bare::BareClient;
-pub(crate) use client::{NativeClient, OffsetPoint};
+pub(crate) use client::{NativeClient, OffsetPoint, Sought};
 pub(crate) use event::{Answer, NativeEvent, Rebalance};
 pub(crate) use partition::PartitionQueue;

@@ -4,6 +4,8 @@
 //! have committed, and only then for the logs' ends, so that a commit is never beyond the end that
 //! it is compared with.
 
+mod bell;
+mod clients;
 mod round;
 
 use std::fmt;
@@ -15,12 +17,12 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use tidegate_engine::gate::{ProbeFailure, ProbeSample};
 
-use super::context::Context;
-use super::native::{NativeClient, NativeEvent};
 use super::settings::SettingsError;
+use bell::{Bell, bell};
+use clients::Clients;
 use round::Round;
 
-/// The client's queue is looked at this often at least, so that a stop is noticed.
+/// The clients' queues are looked at this often at least, so that a stop is noticed.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// Who wants to know of a topic.
@@ -37,8 +39,8 @@ pub(crate) trait Follower: Send + Sync {
     fn handle_failure(&self, failure: ProbeFailure, detail: &str);
 }
 
-/// Asks at an interval how far consumer groups are, by one client and one thread, for any number of
-/// [producers](crate::Producer). Cloning it is cheap; it ends with its last clone.
+/// Asks at an interval how far consumer groups are, by one thread and a client for each group, for any
+/// number of [producers](crate::Producer). Cloning it is cheap; it ends with its last clone.
 #[derive(Clone)]
 pub struct Probe {
     shared: Arc<Shared>,
@@ -51,29 +53,23 @@ struct Shared {
 }
 
 impl Probe {
-    /// A probe of the cluster that `config` names, every `interval` (10 ms to 60 s).
-    ///
-    /// Its client is one that could consume, though it never subscribes and so joins no group:
-    /// librdkafka (2.12) follows a null pointer when a group's coordinator has moved and the client
-    /// that asked for the group's offsets is not of that kind. Such a client looks for the
-    /// coordinator of its `group.id`, which is why that is one of those that are asked for anyway.
+    /// A probe of the cluster that `config` names, every `interval` (10 ms to 60 s). `group` is one
+    /// that will be asked for, if there is one.
     pub(crate) fn start(
-        mut config: ClientConfig,
+        config: ClientConfig,
         group: Option<&str>,
         interval: Duration,
     ) -> Result<Self, SettingsError> {
-        config.set("group.id", group.unwrap_or("tidegate"));
-        config.set("enable.auto.commit", "false");
-        let client = NativeClient::new(&config, Context, || {})
-            .map_err(|error| SettingsError::Inconsistent(error.to_string()))?;
+        let (ringer, bell) = bell();
+        let clients = Clients::new(config, group, ringer)?;
         let followers = Arc::new(Mutex::new(Vec::new()));
         let stopped = Arc::new(AtomicBool::new(false));
         let work = Work {
-            client,
+            clients,
+            bell,
             followers: Arc::clone(&followers),
             stopped: Arc::clone(&stopped),
             interval,
-            requests: 0,
         };
         thread::Builder::new()
             .name("tidegate-probe".to_owned())
@@ -108,12 +104,11 @@ impl fmt::Debug for Probe {
 
 /// What the thread does.
 struct Work {
-    client: NativeClient,
+    clients: Clients,
+    bell: Bell,
     followers: Arc<Mutex<Vec<Weak<dyn Follower>>>>,
     stopped: Arc<AtomicBool>,
     interval: Duration,
-    /// Counts the requests, so that an answer is taken by the round that asked.
-    requests: usize,
 }
 
 impl Work {
@@ -122,7 +117,9 @@ impl Work {
         while !self.stopped.load(Ordering::Relaxed) {
             let wait = next.saturating_duration_since(Instant::now()).min(LONGEST_WAIT);
             if !wait.is_zero() {
-                self.client.wait_event(wait);
+                // Nothing is waited for but answers to earlier rounds, which keep their client's state.
+                self.bell.wait(wait);
+                while self.clients.poll().is_some() {}
                 continue;
             }
             let followers = self.followers();
@@ -143,17 +140,17 @@ impl Work {
         followers.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// One round. Its requests have a time limit of their own in the client.
+    /// One round. Its requests have a time limit of their own in the clients.
     fn round(&mut self, followers: Vec<Arc<dyn Follower>>) {
         let mut round = Round::new(followers, crate::clock::now());
         while !self.stopped.load(Ordering::Relaxed) {
-            round.ask(self.client.admin(), &mut self.requests);
+            round.ask(&mut self.clients);
             if round.is_over() {
                 break;
             }
-            let event = self.client.wait_event(LONGEST_WAIT);
-            if let Some(NativeEvent::Admin { request, result }) = event {
-                round.take(request, result);
+            match self.clients.poll() {
+                Some((request, result)) => round.take(request, result),
+                None => self.bell.wait(LONGEST_WAIT),
             }
         }
         round.tell();

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use rdkafka::error::RDKafkaErrorCode as Code;
-use tidegate_engine::{Capacity, Offset, PartitionId};
+use tidegate_engine::{Capacity, Offset, PartitionId, Position};
 use tidegate_runtime::{Batch, BatchBuilder, NextRead, Read, SourceError, TopicPartition};
 
+use super::gap::Cause;
 use super::native::PartitionQueue;
 use super::source::KafkaSource;
 use super::trouble;
@@ -16,6 +17,9 @@ pub(crate) struct Reader {
     queue: PartitionQueue,
     /// The next offset to read.
     position: Offset,
+    /// The leader epoch of what lies before it, -1 if unknown: librdkafka does not tell that of a
+    /// transaction marker.
+    leader_epoch: i32,
     /// The highest offset that an error or an end-of-partition message named. librdkafka counts
     /// such a message as a record that was read, so that until a record from there has come, its
     /// position is one too far: committing it would lose that record.
@@ -33,14 +37,27 @@ enum Stopped {
     /// The next record does not fit.
     TooLarge(u64),
     /// The partition's offset is not in the log.
-    Gap(Offset),
+    Gap(Offset, Cause),
     /// Another error of the partition.
     Error(Code, String),
 }
 
 impl Reader {
-    pub(super) fn new(name: TopicPartition, queue: PartitionQueue, position: Offset) -> Self {
-        Self { name, queue, position, doubtful: Offset(-1), typical_bytes: 0, halted: false }
+    pub(super) fn new(
+        name: TopicPartition,
+        queue: PartitionQueue,
+        position: Offset,
+        leader_epoch: i32,
+    ) -> Self {
+        Self {
+            name,
+            queue,
+            position,
+            leader_epoch,
+            doubtful: Offset(-1),
+            typical_bytes: 0,
+            halted: false,
+        }
     }
 
     pub(super) fn name(&self) -> &TopicPartition {
@@ -49,6 +66,17 @@ impl Reader {
 
     pub(super) fn position(&self) -> Offset {
         self.position
+    }
+
+    fn moved_to(&mut self, position: Offset, leader_epoch: i32) {
+        if position > self.position {
+            (self.position, self.leader_epoch) = (position, leader_epoch);
+        }
+    }
+
+    /// Whether the client has a message for it, outdated ones included.
+    pub(super) fn has_messages(&self) -> bool {
+        self.queue.length() > 0
     }
 
     pub(super) fn may_have_records(&self) -> bool {
@@ -80,11 +108,11 @@ impl Reader {
                 self.queue.pop();
                 match code {
                     Code::PartitionEOF => {
-                        self.position = self.position.max(offset);
+                        self.moved_to(offset, -1);
                         continue;
                     }
                     Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation => {
-                        break Stopped::Gap(offset);
+                        break Stopped::Gap(offset, Cause::of(&text));
                     }
                     code => break Stopped::Error(code, text),
                 }
@@ -112,8 +140,9 @@ impl Reader {
                 builder.reserve(waiting, (waiting * size).min(most).max(size));
                 builder
             });
-            batch.push(message.parts(), headers);
-            self.position = message.offset().next();
+            let parts = message.parts();
+            (self.position, self.leader_epoch) = (parts.offset.next(), parts.leader_epoch);
+            batch.push(parts, headers);
             records += 1;
             bytes += size;
             self.queue.pop();
@@ -151,9 +180,12 @@ impl KafkaSource {
         // transaction markers yield none.
         if !more && reader.queue.front().is_none() && reader.position > reader.doubtful {
             let position = self.client.as_ref().and_then(|c| c.position(&reader.name));
-            reader.position = reader.position.max(position.map_or(reader.position, Offset));
+            if let Some((offset, leader_epoch)) = position {
+                reader.moved_to(offset, leader_epoch);
+            }
         }
-        let position = Some(reader.position);
+        let position =
+            Some(Position { offset: reader.position, leader_epoch: reader.leader_epoch });
         let next = match stopped {
             Stopped::TooLarge(bytes) => NextRead::TooLarge(bytes),
             _ if more || reader.queue.front().is_some() => NextRead::More,
@@ -161,10 +193,10 @@ impl KafkaSource {
         };
         let name = reader.name.clone();
         if out.len() > before {
-            self.recovered("records come");
+            self.recovered_by_records();
         }
         match stopped {
-            Stopped::Gap(offset) => self.begin_gap(id, offset),
+            Stopped::Gap(offset, cause) => self.begin_gap(id, offset, cause),
             Stopped::Error(code, text) => self.partition_error(&name, code, &text),
             Stopped::No | Stopped::TooLarge(_) => {}
         }

@@ -33,7 +33,7 @@ impl KafkaSource {
             return self.finish_assign(Vec::new());
         }
         if let Some(client) = &self.client {
-            lookup.ask(client.admin(), &self.settings, &mut self.requests);
+            lookup.ask(client, &self.settings, &mut self.requests);
         }
         self.rebalance = Some(Pending::Assign(lookup));
     }
@@ -59,7 +59,7 @@ impl KafkaSource {
     pub(super) fn go_on_assigning(&mut self) {
         let Some(Pending::Assign(lookup)) = &mut self.rebalance else { return };
         let Some(client) = &self.client else { return };
-        lookup.ask(client.admin(), &self.settings, &mut self.requests);
+        lookup.ask(client, &self.settings, &mut self.requests);
         if let Some(beginnings) = lookup.result() {
             self.rebalance = None;
             self.finish_assign(beginnings);
@@ -89,10 +89,11 @@ impl KafkaSource {
                 });
                 continue;
             };
-            self.readers[id.index()] =
-                Some(Reader::new(beginning.name.clone(), queue, beginning.start));
+            let Beginning { name, start, leader_epoch, .. } = &beginning;
+            let reader = Reader::new(name.clone(), queue, *start, *leader_epoch);
+            self.readers[id.index()] = Some(reader);
+            self.hold_until_checked(id, &beginning);
             if let Some(offset) = beginning.of_earlier_topic {
-                let Beginning { name, start, .. } = &beginning;
                 self.tell(SourceEvent::Trouble(SourceError::Other(format!(
                     "{name}: the committed offset {offset} is of an earlier topic of this name, \
                      which was deleted; beginning at {start}"
@@ -101,6 +102,7 @@ impl KafkaSource {
             self.incarnations.insert(beginning.name.topic.clone(), beginning.incarnation);
             self.tell_assigned(id, beginning);
         }
+        self.check_truncation();
         if self.readers.iter().any(Option::is_some) {
             self.settle_at = None;
             self.tell(SourceEvent::Settled);

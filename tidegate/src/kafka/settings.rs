@@ -82,6 +82,9 @@ pub enum SettingsError {
         /// librdkafka's words.
         detail: String,
     },
+    /// A NUL character, which no name has.
+    #[error("{0} contains a NUL character")]
+    Nul(&'static str),
     /// Dead letters would be consumed again.
     #[error("topic {0} is consumed and cannot be its own dead-letter topic")]
     DeadLetterLoop(String),
@@ -104,6 +107,9 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("fetch.queue.backoff.ms", "1"),
     // A fetch that waits for one idle partition holds up the others of its broker.
     ("fetch.wait.max.ms", "10"),
+    // A network or broker that is back is found within a second, as by Java's clients. librdkafka
+    // waits for up to ten, and a session goes on running out meanwhile.
+    ("reconnect.backoff.max.ms", "1000"),
     // New partitions are found within half a minute instead of five.
     ("topic.metadata.refresh.interval.ms", "30000"),
 ];
@@ -167,6 +173,9 @@ impl KafkaSettings {
         if self.topics.is_empty() || self.topics.iter().any(String::is_empty) {
             return Err(SettingsError::Missing("a topic"));
         }
+        no_nul("the brokers' address", &self.brokers)?;
+        no_nul("the consumer group", &self.group)?;
+        self.topics.iter().try_for_each(|topic| no_nul("a topic", topic))?;
         let consumer_protocol = self.properties.iter().any(|(name, value)| {
             name == "group.protocol" && value.eq_ignore_ascii_case("consumer")
         });
@@ -234,6 +243,11 @@ impl KafkaSettings {
     }
 }
 
+/// librdkafka takes names up to a NUL only, and its bindings panic on one.
+pub(crate) fn no_nul(what: &'static str, name: &str) -> Result<(), SettingsError> {
+    if name.contains('\0') { Err(SettingsError::Nul(what)) } else { Ok(()) }
+}
+
 /// Asks librdkafka whether it knows this property and takes this value.
 ///
 /// # Errors
@@ -241,12 +255,13 @@ impl KafkaSettings {
 pub(crate) fn accept(name: &str, value: &str) -> Result<(), SettingsError> {
     let mut alone = ClientConfig::new();
     alone.set(name, value);
-    match alone.create_native_config() {
-        Err(KafkaError::ClientConfig(_, detail, ..)) => {
-            Err(SettingsError::Refused { name: name.to_owned(), value: shown(name, value), detail })
-        }
-        _ => Ok(()),
-    }
+    let Err(error) = alone.create_native_config() else { return Ok(()) };
+    let detail = match error {
+        KafkaError::ClientConfig(_, detail, ..) => detail,
+        KafkaError::Nul(_) => "it contains a NUL character".to_owned(),
+        other => other.to_string(),
+    };
+    Err(SettingsError::Refused { name: name.to_owned(), value: shown(name, value), detail })
 }
 
 /// A value for a message: secrets are not shown.
@@ -285,6 +300,23 @@ mod tests {
         assert!(matches!(refused, SettingsError::Reserved { .. }), "{refused}");
         let refused = with(&[("no.such.thing", "1")]).to_client_config().unwrap_err();
         assert!(refused.to_string().contains("no.such.thing"), "{refused}");
+    }
+
+    #[test]
+    fn a_nul_character_is_refused_by_name() {
+        let refused = with(&[("client.id", "a\0b")]).to_client_config().unwrap_err();
+        assert!(refused.to_string().contains("client.id"), "{refused}");
+        let refused = with(&[("client\0id", "a")]).to_client_config().unwrap_err();
+        assert!(refused.to_string().contains("client\0id"), "{refused}");
+        for (brokers, group, topic, named) in [
+            ("a\0:1", "g", "t", "address"),
+            ("a:1", "g\0", "t", "group"),
+            ("a:1", "g", "t\0", "topic"),
+        ] {
+            let refused = KafkaSettings::new(brokers, group, [topic]).to_client_config();
+            let refused = refused.unwrap_err().to_string();
+            assert!(refused.contains(named) && refused.contains("NUL"), "{refused}");
+        }
     }
 
     #[test]

@@ -13,15 +13,16 @@ use tokio::time::Instant;
 
 use super::commits::Commits;
 use super::context::{Context, log_level};
-use super::gap::Gap;
+use super::gap::{Cause, Gap};
 use super::native::{NativeClient, NativeEvent, Rebalance};
 use super::read::Reader;
 use super::rebalance::Pending;
 use super::settings::{KafkaSettings, SettingsError};
 use super::trouble::{self, Troubles};
+use super::truncation::Unchecked;
 
-/// Between looks at whether the client has left the group.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// Between looks at whether the client has left the group, or has begun with an assignment.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// How often the client's own thread is woken. Not more often than the runtime polls when nothing
 /// happens, which is once a second.
 const WAKE_EVERY: Duration = Duration::from_secs(1);
@@ -45,7 +46,9 @@ pub struct KafkaSource {
     pub(super) rebalance: Option<Pending>,
     pub(super) gaps: Vec<Gap>,
     /// Gaps whose question was answered with an error.
-    pub(super) gaps_to_ask: Vec<(PartitionId, Offset)>,
+    pub(super) gaps_to_ask: Vec<(PartitionId, Offset, Cause)>,
+    /// Assigned, and not read before they are checked.
+    pub(super) unchecked: Vec<Unchecked>,
     pub(super) commits: Commits,
     /// Of assigned topics, as their commits carry it.
     pub(super) incarnations: HashMap<Arc<str>, u64>,
@@ -77,6 +80,7 @@ impl KafkaSource {
             rebalance: None,
             gaps: Vec::new(),
             gaps_to_ask: Vec::new(),
+            unchecked: Vec::new(),
             commits: Commits::default(),
             incarnations: HashMap::new(),
             troubles: Troubles::default(),
@@ -134,9 +138,20 @@ impl KafkaSource {
     /// Something worked again.
     pub(super) fn recovered(&mut self, what: &str) {
         if self.troubles.are_over() {
-            let text = format!("{} can be reached again: {what}", self.settings.brokers);
-            self.tell(SourceEvent::Recovered(text));
+            self.tell_recovered(what);
         }
+    }
+
+    /// Records were read.
+    pub(super) fn recovered_by_records(&mut self) {
+        if self.troubles.are_over_by_records(Instant::now()) {
+            self.tell_recovered("records come");
+        }
+    }
+
+    fn tell_recovered(&mut self, what: &str) {
+        let text = format!("{} can be reached again: {what}", self.settings.brokers);
+        self.tell(SourceEvent::Recovered(text));
     }
 
     /// Has the client's own thread look at the time now and then: see [`NativeClient::wake`].
@@ -217,14 +232,15 @@ impl Source for KafkaSource {
         if self.ask_at.is_some_and(|at| at <= Instant::now()) {
             self.ask_at = None;
             self.go_on_assigning();
-            for (id, offset) in std::mem::take(&mut self.gaps_to_ask) {
-                self.begin_gap(id, offset);
+            for (id, offset, cause) in std::mem::take(&mut self.gaps_to_ask) {
+                self.begin_gap(id, offset, cause);
             }
         }
         if self.settle_at.take_if(|at| *at <= Instant::now()).is_some() {
             self.tell(SourceEvent::Settled);
         }
         self.check_lost();
+        self.check_truncation();
         for _ in 0..EVENTS_AT_ONCE {
             if let Some(event) = self.events.pop_front() {
                 return Some(event);
@@ -270,6 +286,7 @@ impl Source for KafkaSource {
                 *reader = None;
             }
             self.commits.forget(*id);
+            self.unchecked.retain(|unchecked| unchecked.partition != *id);
             self.restart_released(*id);
         }
         if let Some(Pending::Revoke { waiting, .. }) = &mut self.rebalance {

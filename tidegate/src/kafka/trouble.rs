@@ -10,6 +10,8 @@ use super::settings::KafkaSettings;
 
 /// The same trouble is told again after so long.
 const TELL_AGAIN: Duration = Duration::from_secs(30);
+/// A client that does not complain for so long has a broker.
+const QUIET: Duration = Duration::from_secs(3);
 /// So many troubles are remembered.
 const TROUBLES_KEPT: usize = 16;
 
@@ -17,7 +19,8 @@ const TROUBLES_KEPT: usize = 16;
 #[derive(Debug, Default)]
 pub(crate) struct Troubles {
     told: Vec<(SourceError, Instant)>,
-    is_unreachable: bool,
+    /// Since when, or since when again.
+    unreachable: Option<Instant>,
 }
 
 impl Troubles {
@@ -25,6 +28,9 @@ impl Troubles {
     pub(crate) fn is_new(&mut self, error: &SourceError, now: Instant) -> bool {
         self.told.retain(|(_, told)| now.duration_since(*told) < TELL_AGAIN);
         let unreachable = |e: &SourceError| matches!(e, SourceError::Unreachable { .. });
+        if unreachable(error) {
+            self.unreachable = Some(now);
+        }
         let same = |(told, _): &(SourceError, Instant)| {
             told == error || (unreachable(told) && unreachable(error))
         };
@@ -35,18 +41,24 @@ impl Troubles {
         if self.told.len() >= TROUBLES_KEPT {
             self.told.remove(0);
         }
-        self.is_unreachable |= unreachable(error);
         self.told.push((error.clone(), now));
         true
     }
 
     /// The broker answers. Whether that is news.
     pub(crate) fn are_over(&mut self) -> bool {
-        let over = std::mem::take(&mut self.is_unreachable);
+        let over = self.unreachable.take().is_some();
         if over {
             self.told.clear();
         }
         over
+    }
+
+    /// Records come. Whether that is news: those that were fetched before are no sign of life, but
+    /// a client without a broker tries again and says so at least once a second.
+    pub(crate) fn are_over_by_records(&mut self, now: Instant) -> bool {
+        let quiet = |since: &Instant| now.duration_since(*since) >= QUIET;
+        self.unreachable.as_ref().is_some_and(quiet) && self.are_over()
     }
 }
 
@@ -154,5 +166,7 @@ mod tests {
         assert!(troubles.are_over());
         assert!(!troubles.are_over(), "told once");
         assert!(troubles.is_new(&unreachable("again"), start + TELL_AGAIN));
+        assert!(!troubles.are_over_by_records(start + TELL_AGAIN), "fetched before");
+        assert!(troubles.are_over_by_records(start + TELL_AGAIN + QUIET));
     }
 }

@@ -16,7 +16,7 @@ use super::send::{Inner, Producer};
 use super::topic::{Listener, Topic};
 use crate::clock;
 use crate::kafka::probe::{Follower, Probe};
-use crate::kafka::{KafkaSettings, SettingsError, accept};
+use crate::kafka::{KafkaSettings, SettingsError, accept, no_nul};
 
 /// Why a producer could not be built.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -227,6 +227,8 @@ impl ProducerBuilder {
             if name.is_empty() || groups.iter().any(String::is_empty) {
                 return Err(SettingsError::Missing("a name of a topic or a group").into());
             }
+            no_nul("a topic", &name)?;
+            groups.iter().try_for_each(|group| no_nul("a group", group))?;
             if let Some(group) = (1..groups.len()).find(|i| groups[..*i].contains(&groups[*i])) {
                 return Err(ProducerBuildError::Twice(format!("group {}", groups[group])));
             }
@@ -271,6 +273,7 @@ impl ProducerBuilder {
         if self.topics.is_empty() {
             return Err(SettingsError::Missing("a topic").into());
         }
+        no_nul("the brokers' address", &self.brokers)?;
         let (second, day) = (Duration::from_secs(1), Duration::from_secs(86_400));
         ConfigError::duration("delivery_timeout", self.delivery_timeout, second, day)?;
         ConfigError::duration(

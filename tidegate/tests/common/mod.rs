@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use tidegate::{
     Builder, Consumer, Event, IntoOutcome, Monitor, Outcome, Record, RunError, Summary,
 };
-use tidegate_testkit::history::{Ending, History, HistoryWriter};
+use tidegate_testkit::history::{Ending, Happened, History, HistoryWriter};
 use tidegate_testkit::kafka::{Broker, Fill, NewTopic, Written};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -218,4 +219,38 @@ pub fn on_both_protocols(test: impl Fn(&'static str) + Sync) {
             scope.spawn(move || test(protocol));
         }
     });
+}
+
+/// What may be handled again after `expelled` stood still: what it had begun and not finished, and
+/// what it had finished since the last commit of that partition that was accepted, both from the
+/// time before it learned that its partitions were lost. And of what `other` finished, what was not
+/// committed when it was itself made to rejoin: brokers refuse commits meanwhile.
+pub fn may_come_again(history: &History, expelled: &str, other: &str) -> u64 {
+    let of = |member: &str, until_lost: bool| {
+        let mut open: HashMap<(i32, i64), bool> = HashMap::new();
+        let mut most = 0;
+        for event in history.events().iter().filter(|event| &*event.member == member) {
+            match &event.happened {
+                Happened::Start { record, .. } => {
+                    open.insert((record.partition, record.offset), false);
+                }
+                Happened::End { record, ending, .. } if ending.finishes() => {
+                    open.insert((record.partition, record.offset), true);
+                }
+                // Everything above is named as finished; what still runs stays open.
+                Happened::Commit { next } => open.retain(|(partition, offset), finished| {
+                    *partition != next.partition || (!*finished && *offset >= next.offset)
+                }),
+                Happened::Lost { .. } if until_lost => {
+                    most = most.max(open.len());
+                }
+                _ => {}
+            }
+            if !until_lost {
+                most = most.max(open.len());
+            }
+        }
+        most as u64
+    };
+    of(expelled, true) + of(other, false)
 }

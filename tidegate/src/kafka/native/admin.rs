@@ -1,8 +1,7 @@
 #![allow(unsafe_code)]
-//! The admin requests of assignments and probes: a group's commits, log offsets, topics.
+//! The admin requests of assignments and probes: log offsets, topics.
 
 use std::ffi::{CString, c_int};
-use std::marker::PhantomData;
 use std::ptr;
 use std::slice;
 
@@ -10,17 +9,17 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 use tidegate_runtime::TopicPartition;
 
-use super::client::{OffsetPoint, to_list};
-use super::event::{Answer, answer as element, answers, text, to_error};
+use super::client::{NativeClient, OffsetPoint, to_list};
+use super::event::{Answer, answer as element, text, to_error};
 
 /// How long one request may take before it is answered with an error.
 const TIMEOUT_MS: c_int = 5_000;
 
-/// What an admin request brought.
+/// What a question at an assignment brought.
 #[derive(Debug)]
 pub(crate) enum AdminAnswer {
     /// The group's committed offsets with their metadata.
-    Committed(Result<Vec<Answer>, (RDKafkaErrorCode, String)>),
+    Committed(Vec<Answer>),
     /// Offsets of the log.
     Offsets(Vec<Answer>),
     /// Topics, or why a topic could not be described.
@@ -36,47 +35,7 @@ pub(crate) struct TopicFacts {
     pub(crate) partitions: u32,
 }
 
-/// A client and the queue on which it answers. Each request has a number that comes back with its
-/// answer.
-#[derive(Clone, Copy)]
-pub(crate) struct Admin<'a> {
-    client: *mut sys::rd_kafka_t,
-    queue: *mut sys::rd_kafka_queue_t,
-    alive: PhantomData<&'a ()>,
-}
-
-impl<'a> Admin<'a> {
-    /// # Safety
-    /// Client and queue stay alive for `'a`.
-    pub(super) unsafe fn new(
-        client: *mut sys::rd_kafka_t,
-        queue: *mut sys::rd_kafka_queue_t,
-    ) -> Self {
-        Self { client, queue, alive: PhantomData }
-    }
-
-    /// Asks for the group's committed offsets.
-    pub(crate) fn ask_committed(&self, request: usize, group: &str, names: &[TopicPartition]) {
-        let points: Vec<_> = names.iter().map(|name| point(name, 0)).collect();
-        let (Ok(list), Ok(group)) = (to_list(&points), CString::new(group)) else { return };
-        let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
-        // SAFETY: the request copies list and name and is destroyed after the call, as are the
-        // options (the call copies them).
-        unsafe {
-            let mut wanted = sys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), list.ptr());
-            self.with_options(kind, request, |options| {
-                // An open transaction's offsets are waited for, not read past.
-                let error = sys::rd_kafka_AdminOptions_set_require_stable_offsets(options, 1);
-                if !error.is_null() {
-                    sys::rd_kafka_error_destroy(error);
-                }
-                let (client, queue) = (self.client, self.queue);
-                sys::rd_kafka_ListConsumerGroupOffsets(client, &mut wanted, 1, options, queue);
-            });
-            sys::rd_kafka_ListConsumerGroupOffsets_destroy(wanted);
-        }
-    }
-
+impl NativeClient {
     /// Asks for offsets of the log: `spec` is a timestamp in milliseconds, or
     /// [`LOG_START`](Self::LOG_START) or [`LOG_END`](Self::LOG_END).
     pub(crate) fn ask_offsets(
@@ -100,7 +59,7 @@ impl<'a> Admin<'a> {
                 if !error.is_null() {
                     sys::rd_kafka_error_destroy(error);
                 }
-                sys::rd_kafka_ListOffsets(self.client, list.ptr(), options, self.queue);
+                sys::rd_kafka_ListOffsets(self.raw(), list.ptr(), options, self.main_queue());
             });
         }
     }
@@ -116,7 +75,7 @@ impl<'a> Admin<'a> {
             let wanted =
                 sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
             self.with_options(kind, request, |options| {
-                sys::rd_kafka_DescribeTopics(self.client, wanted, options, self.queue);
+                sys::rd_kafka_DescribeTopics(self.raw(), wanted, options, self.main_queue());
             });
             sys::rd_kafka_TopicCollection_destroy(wanted);
         }
@@ -136,7 +95,7 @@ impl<'a> Admin<'a> {
         // SAFETY: the client is alive, the options are destroyed after the call. The opaque is a
         // number that is never followed.
         unsafe {
-            let options = sys::rd_kafka_AdminOptions_new(self.client, kind);
+            let options = sys::rd_kafka_AdminOptions_new(self.raw(), kind);
             let (no_text, no_size) = (ptr::null_mut(), 0);
             sys::rd_kafka_AdminOptions_set_request_timeout(options, TIMEOUT_MS, no_text, no_size);
             sys::rd_kafka_AdminOptions_set_opaque(options, request as *mut _);
@@ -157,22 +116,6 @@ pub(super) unsafe fn answer(kind: i32, raw: *mut sys::rd_kafka_event_t) -> Optio
     unsafe {
         let mut count = 0;
         Some(match kind {
-            sys::RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT => {
-                let result = sys::rd_kafka_event_ListConsumerGroupOffsets_result(raw);
-                let groups =
-                    sys::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &mut count);
-                let Some(&group) = array(groups, count).first() else {
-                    return Some(AdminAnswer::Committed(Ok(Vec::new())));
-                };
-                let error = sys::rd_kafka_group_result_error(group);
-                AdminAnswer::Committed(match error.is_null() {
-                    true => Ok(answers(sys::rd_kafka_group_result_partitions(group))),
-                    false => Err((
-                        sys::rd_kafka_error_code(error).into(),
-                        text(sys::rd_kafka_error_string(error)),
-                    )),
-                })
-            }
             sys::RD_KAFKA_EVENT_LISTOFFSETS_RESULT => {
                 let result = sys::rd_kafka_event_ListOffsets_result(raw);
                 let infos = sys::rd_kafka_ListOffsets_result_infos(result, &mut count);

@@ -7,16 +7,30 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka_sys as sys;
+use tidegate_engine::Offset;
 use tidegate_runtime::{SourceWaker, TopicPartition};
 
-use super::admin::Admin;
+use super::committed::{CommittedOffsets, Wake};
 use super::event::{self, NativeEvent};
 use super::partition::PartitionQueue;
 use crate::kafka::context::Context;
+
+/// A seek begins at once unless the client's own thread is busy; it does not wait for a broker.
+const SEEK: Duration = Duration::from_secs(5);
+
+/// What became of a seek.
+pub(crate) enum Sought {
+    /// It has begun.
+    Begun,
+    /// The client does not fetch the partition: not yet, or not any more after an error.
+    NotFetching,
+    /// The client does not do it.
+    Refused(KafkaError),
+}
 
 /// A partition with an offset (or one of librdkafka's logical offsets), as commits and
 /// assignments name it.
@@ -46,6 +60,7 @@ impl Drop for Queue {
 pub(crate) struct NativeClient {
     /// The consumer queue, to which the main queue is redirected. Dropped before the consumer.
     main: Queue,
+    committed: CommittedOffsets,
     consumer: Arc<BaseConsumer<Context>>,
 }
 
@@ -57,13 +72,15 @@ impl NativeClient {
         wake: impl Fn() + Send + Sync + 'static,
     ) -> KafkaResult<Self> {
         let mut consumer: BaseConsumer<Context> = config.create_with_context(context)?;
-        consumer.set_nonempty_callback(wake);
+        let wake: Wake = Arc::new(wake);
+        let committed = CommittedOffsets::new(Arc::clone(&wake));
+        consumer.set_nonempty_callback(move || wake());
         // SAFETY: the consumer is alive; the reference is given back by `Queue`.
         let main = unsafe { sys::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
         if main.is_null() {
             return Err(KafkaError::ClientCreation("the consumer has no queue".into()));
         }
-        Ok(Self { main: Queue(main), consumer: Arc::new(consumer) })
+        Ok(Self { main: Queue(main), committed, consumer: Arc::new(consumer) })
     }
 
     pub(crate) fn subscribe(&self, topics: &[&str]) -> KafkaResult<()> {
@@ -72,17 +89,19 @@ impl NativeClient {
 
     /// The next event of the main queue, if there is one. Polling it is what keeps the membership.
     pub(crate) fn poll_event(&self) -> Option<NativeEvent> {
-        self.wait_event(Duration::ZERO)
-    }
-
-    /// The same, waited for so long at most.
-    pub(crate) fn wait_event(&self, wait: Duration) -> Option<NativeEvent> {
-        let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+        if let Some(answer) = self.committed.poll() {
+            return Some(answer);
+        }
         // SAFETY: queue and client are alive; `event::take` owns the event.
         unsafe {
-            let raw = sys::rd_kafka_queue_poll(self.main.0, wait);
+            let raw = sys::rd_kafka_queue_poll(self.main.0, 0);
             (!raw.is_null()).then(|| event::take(raw))
         }
+    }
+
+    /// Asks for the group's committed offsets; the answer is an event with this number.
+    pub(crate) fn ask_committed(&self, request: usize, names: &[TopicPartition]) {
+        self.committed.ask(&self.consumer, request, names);
     }
 
     /// The queue of a partition, split from the main queue. Call it before assigning.
@@ -112,6 +131,25 @@ impl NativeClient {
             self.consumer.incremental_assign(&list)
         } else {
             self.consumer.assign(&list)
+        }
+    }
+
+    /// Goes on with an assigned partition at an offset, after the leader was asked whether the log
+    /// still is what it was below: librdkafka does that when a leader changes and when it seeks
+    /// with a leader epoch, but not for the offset that an assignment begins at.
+    ///
+    /// If it is not, the partition's next message is an error. Nothing is fetched before it is
+    /// known, and what was fetched is dropped.
+    pub(crate) fn seek(&self, point: &OffsetPoint<'_>) -> Sought {
+        let list = to_list(std::slice::from_ref(point));
+        let answered = list.and_then(|list| self.consumer.seek_partitions(list, SEEK));
+        let own = answered.map(|list| {
+            list.elements().first().map_or(Err(KafkaError::Canceled), |element| element.error())
+        });
+        match own {
+            Ok(Ok(())) => Sought::Begun,
+            Ok(Err(KafkaError::OffsetFetch(Code::State))) => Sought::NotFetching,
+            Ok(Err(error)) | Err(error) => Sought::Refused(error),
         }
     }
 
@@ -168,8 +206,9 @@ impl NativeClient {
         let _ = self.commit(0, &[]);
     }
 
-    /// The next offset the client would hand out, transaction markers passed over included.
-    pub(crate) fn position(&self, partition: &TopicPartition) -> Option<i64> {
+    /// The next offset the client would hand out, transaction markers passed over included, and
+    /// the leader epoch of what lies before it (-1 if unknown).
+    pub(crate) fn position(&self, partition: &TopicPartition) -> Option<(Offset, i32)> {
         let mut list = TopicPartitionList::with_capacity(1);
         list.add_partition(&partition.topic, partition.partition);
         // SAFETY: the list is alive and has exactly one element.
@@ -177,7 +216,8 @@ impl NativeClient {
             let error = sys::rd_kafka_position(self.raw(), list.ptr());
             let element = &*(*list.ptr()).elems;
             let known = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && element.offset >= 0;
-            known.then_some(element.offset)
+            let leader_epoch = sys::rd_kafka_topic_partition_get_leader_epoch(element);
+            known.then_some((Offset(element.offset), leader_epoch))
         }
     }
 
@@ -194,10 +234,8 @@ impl NativeClient {
         self.consumer.client().native_ptr()
     }
 
-    /// Admin requests, answered on the main queue.
-    pub(crate) fn admin(&self) -> Admin<'_> {
-        // SAFETY: both live as long as `self`.
-        unsafe { Admin::new(self.raw(), self.main.0) }
+    pub(super) fn main_queue(&self) -> *mut sys::rd_kafka_queue_t {
+        self.main.0
     }
 }
 

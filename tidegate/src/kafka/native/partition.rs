@@ -92,6 +92,12 @@ impl PartitionQueue {
         !self.messages.is_empty() || self.bell.rung.load(Ordering::Relaxed)
     }
 
+    /// How many messages the client has, those that it will not hand out any more included.
+    pub(crate) fn length(&self) -> usize {
+        // SAFETY: the queue is alive.
+        unsafe { sys::rd_kafka_queue_length(self.queue.0) }
+    }
+
     /// Takes up to `max` messages from the client, without waiting. They wait in this queue's
     /// front until [`pop`](Self::pop). Whether the client may have more.
     pub(crate) fn fill(&mut self, max: usize) -> bool {

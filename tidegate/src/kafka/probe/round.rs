@@ -9,9 +9,10 @@ use tidegate_engine::{FinishedRanges, Instant, Metadata, Offset};
 use tidegate_runtime::TopicPartition;
 
 use super::Follower;
-use crate::kafka::native::{Admin, AdminAnswer, Answer, TopicFacts};
+use super::clients::Clients;
+use crate::kafka::native::{AdminAnswer, Answer, NativeClient, TopicFacts};
 
-type Failure = (Code, String);
+pub(super) type Failure = (Code, String);
 type Facts = HashMap<String, Result<TopicFacts, Code>>;
 type Offsets = HashMap<TopicPartition, i64>;
 type Commits = HashMap<TopicPartition, Answer>;
@@ -50,16 +51,11 @@ impl Round {
     }
 
     /// Asks what can be asked now.
-    pub(super) fn ask(&mut self, client: Admin<'_>, requests: &mut usize) {
-        let mut next = || {
-            *requests += 1;
-            *requests
-        };
+    pub(super) fn ask(&mut self, clients: &mut Clients) {
         if let Asked::NotYet = self.topics {
             let names: BTreeSet<&str> = self.followers.iter().map(|f| f.topic()).collect();
-            let request = next();
-            self.topics = Asked::Waiting(request);
-            client.ask_topics(request, &names.into_iter().collect::<Vec<_>>());
+            let names: Vec<_> = names.into_iter().collect();
+            self.topics = Asked::Waiting(clients.ask_topics(&names));
         }
         let Asked::Known(Ok(facts)) = &self.topics else { return };
         if self.groups.is_empty() {
@@ -67,9 +63,10 @@ impl Round {
         }
         for (group, names, asked) in &mut self.groups {
             if let Asked::NotYet = asked {
-                let request = next();
-                *asked = Asked::Waiting(request);
-                client.ask_committed(request, group, names);
+                *asked = match clients.ask_committed(group, names) {
+                    Ok(request) => Asked::Waiting(request),
+                    Err(failure) => Asked::Known(Err(failure)),
+                };
             }
         }
         if self.groups.iter().all(|(.., asked)| asked.is_known())
@@ -83,10 +80,8 @@ impl Round {
                 self.ends = Asked::Known(Ok(HashMap::new()));
                 return;
             }
-            let (start, end) = (next(), next());
-            (self.starts, self.ends) = (Asked::Waiting(start), Asked::Waiting(end));
-            client.ask_offsets(start, &all, Admin::LOG_START, false);
-            client.ask_offsets(end, &all, Admin::LOG_END, false);
+            self.starts = Asked::Waiting(clients.ask_offsets(&all, NativeClient::LOG_START));
+            self.ends = Asked::Waiting(clients.ask_offsets(&all, NativeClient::LOG_END));
         }
     }
 
@@ -102,11 +97,11 @@ impl Round {
         } else if self.ends.is(request) {
             self.ends = Asked::Known(result.map(offsets));
         } else if let Some((.., asked)) = self.groups.iter_mut().find(|(.., a)| a.is(request)) {
-            *asked = Asked::Known(result.and_then(|answer| match answer {
+            *asked = Asked::Known(result.map(|answer| match answer {
                 AdminAnswer::Committed(answers) => {
-                    Ok(answers?.into_iter().map(|a| (a.partition.clone(), a)).collect())
+                    answers.into_iter().map(|a| (a.partition.clone(), a)).collect()
                 }
-                _ => Ok(HashMap::new()),
+                _ => HashMap::new(),
             }));
         }
     }
