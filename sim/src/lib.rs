@@ -8,6 +8,7 @@
 pub mod checkers;
 mod coverage;
 pub mod history;
+pub mod lab;
 mod shrink;
 mod tape;
 mod world;
