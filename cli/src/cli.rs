@@ -5,6 +5,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::bench::BenchArgs;
 use crate::exit::EXIT_CODES;
 use crate::ingest::IngestArgs;
+use crate::lab::LabArgs;
 use crate::lag::LagArgs;
 use crate::produce::ProduceArgs;
 use crate::run::RunArgs;
@@ -46,6 +47,10 @@ fn command() -> clap::Command {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// See what large buffers do and what the remedy does, without a broker: scenarios on virtual
+    /// time, under several strategies side by side.
+    #[command(after_help = EXIT_CODES)]
+    Lab(Box<LabArgs>),
     /// Take records from topics to a command, to standard output or to nowhere.
     #[command(after_help = EXIT_CODES)]
     Run(Box<RunArgs>),

@@ -1,6 +1,6 @@
 //! The command line of Tidegate.
 //!
-//! `cli` names the commands, each of which has a module (`run`, `produce`, `ingest`,
+//! `cli` names the commands, each of which has a module (`lab`, `run`, `produce`, `ingest`,
 //! `lag`, `bench`). `settings` are the flags
 //! that commands share: names, environment variables, ranges and defaults live there and nowhere
 //! else. `report` shows what happens on standard error, `kafka` asks the cluster beside the
@@ -11,6 +11,7 @@ mod cli;
 mod exit;
 mod ingest;
 mod kafka;
+mod lab;
 mod lag;
 mod produce;
 mod report;
@@ -24,6 +25,7 @@ use crate::cli::{Cli, Command};
 fn main() -> ExitCode {
     let Cli { output, command } = Cli::read();
     let result = match command {
+        Command::Lab(args) => lab::run(&args, &output),
         Command::Run(args) => run::run(*args, &output),
         Command::Produce(args) => produce::run(&args, &output),
         Command::Ingest(args) => ingest::run(&args, &output),

@@ -18,7 +18,7 @@ pub(crate) enum OutputForm {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
-    /// The form of messages on standard error, and of a benchmark's result. Without it: text on a
+    /// The form of messages on standard error, and of a result on standard output. Without it: text on a
     /// terminal, JSON lines when piped.
     #[arg(
         long,
@@ -83,7 +83,7 @@ impl OutputArgs {
 }
 
 /// <https://no-color.org>: set and not empty means no colours.
-fn colours_wanted() -> bool {
+pub(crate) fn colours_wanted() -> bool {
     let none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
     !none && !dumb

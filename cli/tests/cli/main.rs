@@ -1,6 +1,6 @@
 //! The binary as a user runs it, on real brokers.
 //!
-//! All in one test binary, so that its tests share a broker: `help` and `usage` (no broker),
+//! All in one test binary, so that its tests share a broker: `help`, `usage` and `lab` (no broker),
 //! `stdout`, `exec`, `ends` (how a run ends), `trouble`, `secure`,
 //! `produce`, `ingest`, `lag` and `bench`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -10,6 +10,7 @@ mod ends;
 mod exec;
 mod help;
 mod ingest;
+mod lab;
 mod lag;
 mod process;
 mod produce;

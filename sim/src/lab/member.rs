@@ -13,6 +13,8 @@ pub(super) struct Member {
     pub(super) life: u32,
     pub(super) state: State,
     pub(super) process: Process,
+    /// It could not take a record that there was, for want of memory.
+    pub(super) is_full: bool,
     /// Since when it has been at its memory limit.
     pressed_since: Option<u64>,
     next_commit: u64,
@@ -69,6 +71,7 @@ impl World {
             life: 0,
             state: State::Gone,
             process: Process::None,
+            is_full: false,
             pressed_since: None,
             next_commit: 0,
         });
@@ -91,6 +94,7 @@ impl World {
         member.life = life;
         member.state = State::Up;
         member.process = process;
+        member.is_full = false;
         member.pressed_since = None;
         member.next_commit = now + every;
         for partition in 0..self.log.partitions.len() {
@@ -133,12 +137,12 @@ impl World {
         let load = self.load(index);
         let consumers = &self.scenario.consumers;
         let one = consumers.task_memory + self.largest;
-        let is_full = load.bytes + one > consumers.memory;
+        let has_room = load.bytes + one <= consumers.memory;
         let killed_after = nanos(consumers.killed_after);
         let recovered = load.bytes < consumers.memory / 100 * 95;
         let (now, every) = (self.now, self.commit_every());
         let member = &mut self.members[index];
-        if is_full {
+        if std::mem::take(&mut member.is_full) {
             member.pressed_since.get_or_insert(now);
         } else if recovered {
             member.pressed_since = None;
@@ -153,7 +157,7 @@ impl World {
         }
         match self.members[index].process {
             Process::Unbounded(_) => self.step_unbounded(index, load.bytes, commits),
-            Process::Tidegate(_) => self.step_tidegate(index, is_full, commits),
+            Process::Tidegate(_) => self.step_tidegate(index, has_room, commits),
             Process::None => {}
         }
     }

@@ -29,6 +29,7 @@ pub(super) struct Meter {
     end: u64,
     peak: Peak,
     first_block: Option<(u64, u64)>,
+    blocked: u64,
     pub(super) refused: u64,
     pub(super) repeated: u64,
     pub(super) lost: u64,
@@ -81,8 +82,9 @@ impl Meter {
         peak.in_flight = peak.in_flight.max(levels.in_flight);
         peak.bytes = peak.bytes.max(levels.bytes);
         peak.total = peak.total.max(levels.total());
-        if blocked && self.first_block.is_none() {
-            self.first_block = Some((now, levels.total()));
+        if blocked {
+            self.blocked += step;
+            self.first_block.get_or_insert((now, levels.total()));
         }
         if now > self.end / 4 {
             self.possible += capacity * seconds(step);
@@ -122,6 +124,7 @@ impl Meter {
             peak: self.peak,
             total_at_first_block: self.first_block.map(|(_, total)| total),
             feedback_s: self.first_block.map(|(at, _)| seconds(at)),
+            waited_s: seconds(self.blocked),
             oom_kills: self.kills.len() as u32,
             throughput_per_s: self.counted as f64 / counted_s,
             capacity_per_s: self.possible / counted_s,

@@ -13,6 +13,8 @@ pub struct Played {
     pub total_at_first_block: Option<u64>,
     /// Seconds until then.
     pub feedback_s: Option<f64>,
+    /// Seconds in all during which a producer waited, or was refused records.
+    pub waited_s: f64,
     /// How often a process was killed for its memory.
     pub oom_kills: u32,
     /// Records finished a second over the last three quarters of the run. One that is finished

@@ -65,7 +65,7 @@ impl World {
     }
 
     /// A turn of the pump: timers, letters, commits, reads, and what may start.
-    pub(super) fn step_tidegate(&mut self, index: usize, is_full: bool, commits: bool) {
+    pub(super) fn step_tidegate(&mut self, index: usize, has_room: bool, commits: bool) {
         let now = instant(self.now);
         let Some(tidegate) = self.tidegate(index) else { return };
         if tidegate.engine.poll_timeout().is_some_and(|at| at <= now) {
@@ -76,8 +76,9 @@ impl World {
         if commits {
             self.commit_tidegate(index);
         }
-        if !is_full {
-            self.read_tidegate(index);
+        match has_room {
+            true => self.read_tidegate(index),
+            false => self.members[index].is_full = true,
         }
         self.run_tidegate(index);
     }

@@ -36,6 +36,7 @@ impl World {
                 let bytes = self.log.partitions[partition].entries[offset].fresh.bytes;
                 used += u64::from(bytes) + self.scenario.consumers.task_memory;
                 if used > self.scenario.consumers.memory {
+                    self.members[index].is_full = true;
                     return;
                 }
                 left -= 1;
