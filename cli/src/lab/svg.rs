@@ -81,22 +81,28 @@ pub(super) fn areas(scenario: &Scenario, played: &Played, top: f64) -> String {
     for area in &AREAS {
         let above: Vec<_> =
             played.series.iter().zip(&below).map(|(p, below)| below + (area.of)(p)).collect();
-        let x = |index: usize| played.series[index].at_s / end * WIDE;
-        let y = |records: u64| HIGH - records as f64 / top * HIGH;
-        let mut path = String::new();
-        for (index, records) in above.iter().enumerate() {
-            let letter = if index == 0 { 'M' } else { 'L' };
-            let _ = write!(path, "{letter}{:.0} {:.1}", x(index), y(*records));
-        }
-        for (index, records) in below.iter().enumerate().rev() {
-            let _ = write!(path, "L{:.0} {:.1}", x(index), y(*records));
-        }
+        let x = |index: usize| (played.series[index].at_s / end * WIDE).round() as i64;
+        let y = |records: u64| (HIGH - records as f64 / top * HIGH).round() as i64;
+        let upper = above.iter().enumerate().map(|(index, records)| (x(index), y(*records)));
+        let lower = below.iter().enumerate().map(|(index, records)| (x(index), y(*records)));
+        let outline: Vec<_> = upper.chain(lower.rev()).collect();
+        let path = straightened(&outline);
         if above != below {
-            let _ = write!(text, "<path class=\"{}\" d=\"{path}Z\"/>", area.class);
+            let _ = write!(text, "<path class=\"{}\" d=\"M{path}Z\"/>", area.class);
         }
         below = above;
     }
     text
+}
+
+/// The corners of an outline: what lies between two others at the same height is left out.
+fn straightened(outline: &[(i64, i64)]) -> String {
+    let height = |index: usize| outline.get(index).map(|(_, y)| *y);
+    let is_corner = |index: usize| {
+        index == 0 || height(index - 1) != height(index) || height(index + 1) != height(index)
+    };
+    let corners = outline.iter().enumerate().filter(|(index, _)| is_corner(*index));
+    corners.map(|(_, (x, y))| format!("{x} {y}")).collect::<Vec<_>>().join(" ")
 }
 
 /// A curve through points from 0 to 1, broken where there is none.

@@ -303,7 +303,8 @@ fn page(base: &Scenario, sweep: &Sweep, lines: &[Line]) -> String {
         let (inside, ticks) = curves(measure, sweep, lines);
         let _ = write!(body, "<section class=\"panel\"><h3>{}</h3>", measure.0);
         body.push_str(&html::framed(&inside, &ticks, measure.1, &labels(sweep), ""));
-        let _ = write!(body, "<p>{}</p></section>", escaped(&sweep.key));
+        let permits = if sweep.key == CONCURRENCY { " (permits)" } else { "" };
+        let _ = write!(body, "<p>{}{permits}</p></section>", escaped(&sweep.key));
     }
     body.push_str("</div>");
     html::document(&format!("{}: {}", base.name, sweep.key), &body)
