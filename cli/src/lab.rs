@@ -2,12 +2,13 @@
 //!
 //! The world itself is in the simulator's crate. Here are its files (`quantity`, `file`,
 //! `scenario`, `set`), and what is shown: `verdict`, `text`, `json`, and reports as `svg` and
-//! `html`. `sweep` plays a scenario over a range of one setting.
+//! `html`. `sweep` plays a scenario over a range of one setting, `live` plays it on the clock.
 
 mod args;
 mod file;
 mod html;
 mod json;
+mod live;
 mod play;
 mod quantity;
 mod report;
@@ -42,11 +43,20 @@ pub(crate) fn run(args: &LabArgs, output: &OutputArgs) -> Result<(), Failure> {
     }
     // Before anything is played.
     args.report.as_deref().map(report::Form::of).transpose()?;
-    let scenario = source.scenario(&args.changes())?;
-    if let Some(sweep) = &args.sweep {
-        return sweep::run(&source, &args.changes(), sweep, args.report.as_deref(), output);
+    let mut changes = args.changes();
+    if args.live && changes.strategies.is_empty() {
+        changes.strategies.push(live::USUAL);
     }
-    let played = play::side_by_side(&scenario)?;
+    let scenario = source.scenario(&changes)?;
+    if let Some(sweep) = &args.sweep {
+        return sweep::run(&source, &changes, sweep, args.report.as_deref(), output);
+    }
+    let played = if args.live {
+        let show = std::io::stdout().is_terminal() && !output.json_on_stdout();
+        vec![live::run(&scenario, args.connection.resolve_if_named()?, show.then(look))?]
+    } else {
+        play::side_by_side(&scenario)?
+    };
     let verdicts: Vec<_> = played.iter().map(|p| verdict::verdict(&scenario, p)).collect();
     if let Some(file) = &args.report {
         report::write(file, &scenario, &played, &verdicts, &source.text)?;

@@ -26,6 +26,7 @@ mod topic;
 mod unbounded;
 
 pub use limits::ScenarioError;
+pub use random::{Keys, mix};
 pub use report::{Peak, Played, Point};
 pub use run::play;
 pub use scenario::{

@@ -9,7 +9,7 @@ use tidegate_sim::lab::Strategy;
 
 use super::scenario::Changes;
 use super::sweep::Sweep;
-use crate::settings::{duration, property};
+use crate::settings::{ConnectionArgs, duration, property};
 
 /// Flags of `tidegate lab`.
 #[derive(Debug, Args)]
@@ -65,6 +65,22 @@ pub(crate) struct LabArgs {
     /// memory: concurrency=10..1000, or a list as in downstream.service=50ms,100ms,200ms.
     #[arg(long, value_name = "KEY=RANGE", env = "TIDEGATE_LAB_SWEEP", hide_env_values = true)]
     pub(super) sweep: Option<Sweep>,
+
+    /// Play it in real time, through the real runtime and a log in memory, or with --brokers on a
+    /// cluster, in a topic of its own that is removed at the end; under one strategy, closed-loop if
+    /// none is given. On a terminal: s and f make the downstream slower and faster, p adds a
+    /// producer, q ends it.
+    #[arg(
+        long,
+        env = "TIDEGATE_LAB_LIVE",
+        hide_env_values = true,
+        value_parser = BoolishValueParser::new(),
+        conflicts_with = "sweep"
+    )]
+    pub(super) live: bool,
+
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
 
     /// Write a report: a page that needs nothing else (.html), or a picture (.svg).
     #[arg(long, value_name = "FILE", env = "TIDEGATE_LAB_REPORT", hide_env_values = true)]

@@ -88,6 +88,34 @@ fn head(scenario: &Scenario, look: Look) -> String {
     text
 }
 
+/// How a run that goes on is now.
+pub(super) fn frame(scenario: &Scenario, played: &Played, news: &str, look: Look) -> String {
+    let mut text = String::from("Records:  ");
+    for place in PLACES.iter().rev() {
+        let key = look.paint(&format!("{0}{0}", place.glyph), place.colour.on_default());
+        let _ = write!(text, "{key} {}  ", place.name);
+    }
+    text.push('\n');
+    picture(&mut text, scenario, played, played.peak.total.max(1), look);
+    axis(&mut text, scenario, look);
+    let now = played.series.last().copied().unwrap_or_default();
+    let told =
+        played.feedback_s.map_or("not yet".to_owned(), |at| format!("after {}", seconds(at)));
+    let _ = writeln!(
+        text,
+        "\n{} records: channel {}, Kafka {}, queued {}, in flight {}\n\
+         {}/s done, age p99 {}, producer told {told}\n{news}",
+        look.bold(&grouped(now.total())),
+        grouped(now.channel),
+        grouped(now.kafka),
+        grouped(now.queued),
+        grouped(now.in_flight),
+        grouped(now.finished_per_s.round() as u64),
+        now.age_p99_s.map_or("-".to_owned(), seconds),
+    );
+    text
+}
+
 fn columns(look: Look) -> usize {
     look.width.saturating_sub(MARGIN + 1).max(20)
 }
@@ -95,11 +123,20 @@ fn columns(look: Look) -> usize {
 fn picture(text: &mut String, scenario: &Scenario, played: &Played, most: u64, look: Look) {
     let columns = columns(look);
     let points = &played.series;
-    let highest = |column: usize| {
-        let range =
-            column * points.len() / columns..((column + 1) * points.len()).div_ceil(columns);
-        points.get(range).into_iter().flatten().max_by_key(|point| point.total())
-    };
+    let end = scenario.duration.as_secs_f64();
+    let column_of = |at: f64| ((at / end * columns as f64) as usize).min(columns - 1);
+    let mut highest: Vec<Option<&Point>> = vec![None; columns];
+    for point in points {
+        let place = &mut highest[column_of(point.at_s)];
+        if place.is_none_or(|before| before.total() < point.total()) {
+            *place = Some(point);
+        }
+    }
+    // Where there are fewer points than columns, the one before goes on.
+    let last = points.last().map_or(0, |point| column_of(point.at_s));
+    for column in 1..=last {
+        highest[column] = highest[column].or(highest[column - 1]);
+    }
     let peak =
         format!("at most {} records, {}", grouped(played.peak.total), bytes(played.peak.bytes));
     let name = played.strategy.to_string();
@@ -113,21 +150,17 @@ fn picture(text: &mut String, scenario: &Scenario, played: &Played, most: u64, l
             _ => String::new(),
         };
         let _ = write!(text, "{label:>width$} ┤", width = MARGIN - 2);
-        let cells = (0..columns).map(|column| highest(column).and_then(|p| cell(p, row, unit)));
+        let cells = highest.iter().map(|point| point.and_then(|p| cell(p, row, unit)));
         text.push_str(&run(cells, look));
         text.push('\n');
     }
     let mut base: Vec<char> = vec!['─'; columns];
-    let column = |at: f64| {
-        let part = at / scenario.duration.as_secs_f64();
-        ((part * columns as f64) as usize).min(columns - 1)
-    };
     for event in &scenario.events {
-        base[column(event.at.as_secs_f64())] = '^';
+        base[column_of(event.at.as_secs_f64())] = '^';
     }
     for kill in &played.kills_s {
-        if *kill <= scenario.duration.as_secs_f64() {
-            base[column(*kill)] = 'x';
+        if *kill <= end {
+            base[column_of(*kill)] = 'x';
         }
     }
     let base: String = base.into_iter().collect();

@@ -59,6 +59,15 @@ impl std::fmt::Debug for ConnectionArgs {
 }
 
 impl ConnectionArgs {
+    /// The same where a cluster need not be named: `None` if none of these flags was given.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    pub(crate) fn resolve_if_named(&self) -> Result<Option<Connection>, Failure> {
+        let named = self.brokers.is_some() || self.command_config.is_some();
+        (named || !self.properties.is_empty()).then(|| self.resolve()).transpose()
+    }
+
     /// Reads the file and puts everything together.
     ///
     /// # Errors

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{ServiceTime, nanos};
 
-/// SplitMix64's last step.
-pub(super) fn mix(a: u64, b: u64) -> u64 {
+/// A number that looks random and follows from two others: SplitMix64's last step.
+pub fn mix(a: u64, b: u64) -> u64 {
     let mut z = a ^ b.wrapping_add(0x9e37_79b9_7f4a_7c15).wrapping_mul(0xd1b5_4a32_d192_ed03);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -16,6 +16,13 @@ pub(super) fn mix(a: u64, b: u64) -> u64 {
 /// As a number from 0 up to but not including 1.
 pub(super) fn unit(random: u64) -> f64 {
     (random >> 11) as f64 / (1u64 << 53) as f64
+}
+
+impl ServiceTime {
+    /// How long a request takes that this number decides about.
+    pub fn sample(&self, random: u64) -> Duration {
+        Duration::from_nanos(service(self, random))
+    }
 }
 
 /// How long a request takes, in nanoseconds: never nothing.
@@ -39,14 +46,15 @@ pub(super) fn service(time: &ServiceTime, random: u64) -> u64 {
 
 /// Which of so many keys a record has.
 #[derive(Clone, Debug)]
-pub(super) struct Keys {
+pub struct Keys {
     count: u32,
     /// For uneven ones, the sum of the weights up to each.
     sums: Vec<f64>,
 }
 
 impl Keys {
-    pub(super) fn new(count: u32, zipf: f64) -> Self {
+    /// So many keys, of which key `n` has a weight of `1 / n^zipf`; 0 makes all alike.
+    pub fn new(count: u32, zipf: f64) -> Self {
         let mut sum = 0.0;
         let weigh = |n| {
             sum += f64::from(n).powf(-zipf);
@@ -56,8 +64,8 @@ impl Keys {
         Self { count, sums }
     }
 
-    /// A key, from 0.
-    pub(super) fn pick(&self, random: u64) -> Option<u32> {
+    /// A key, from 0; `None` if there are none.
+    pub fn pick(&self, random: u64) -> Option<u32> {
         if self.count == 0 {
             return None;
         }

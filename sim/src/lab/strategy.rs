@@ -67,7 +67,7 @@ impl Strategy {
     }
 
     /// The scenario as this strategy sets it up.
-    pub(super) fn applied_to(self, scenario: &Scenario) -> Scenario {
+    pub fn applied_to(self, scenario: &Scenario) -> Scenario {
         let mut scenario = scenario.clone();
         if let Self::SmallBuffers { permits } = self {
             let capacity = scenario.downstream.capacity();
