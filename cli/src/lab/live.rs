@@ -1,11 +1,12 @@
 //! `--live`: a scenario on the clock, with the real runtime and a log in memory, or on a cluster.
 //!
-//! `play` is a run from beginning to end. `state` is what everybody shares, `downstream` what handlers
+//! `play` is a run from beginning to end, `place` where its records are kept. `state` is what everybody shares, `downstream` what handlers
 //! call, `produce` the producers with `sink` (where their records go), `meter` what is measured,
 //! `screen` the picture and the keys.
 
 mod downstream;
 mod meter;
+mod place;
 mod play;
 mod produce;
 mod screen;

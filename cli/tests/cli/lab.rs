@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use serde_json::Value;
+use tidegate_testkit::kafka::Broker;
 
 use crate::process::Call;
 
@@ -132,4 +133,71 @@ fn a_sweep_shows_what_a_setting_does() {
         points.iter().map(|p| p["throughput_per_s"].as_f64().unwrap().round()).collect();
     assert_eq!(throughput, [1_000.0, 5_000.0, 5_000.0], "Little's law");
     assert_eq!(points[0]["value"], "100");
+}
+
+/// The incident at a tenth, for a shared machine.
+const SMALL: [&str; 14] = [
+    "--set",
+    "producers.rate=1000/s",
+    "--set",
+    "producers.channel=1000",
+    "--set",
+    "topic.quota=1000",
+    "--set",
+    "downstream.servers=50",
+    "--set",
+    "consumers.max_queued=400",
+    "--set",
+    "topic.partitions=4",
+    "--duration",
+    "16s",
+];
+
+/// Whether the simulated and the real run agree, within 10 %.
+fn agree(strategy: &str, live: &[&str]) {
+    let scenario = [&SMALL[..], &["--strategy", strategy]].concat();
+    let simulated = json(&scenario);
+    let real = json(&[&scenario[..], &["--live"], live].concat());
+    let (simulated, real) = (&simulated["strategies"][0], &real["strategies"][0]);
+    let close = |what: &str, seen: &Value, said: &Value| {
+        let (seen, said) = (seen.as_f64().unwrap(), said.as_f64().unwrap());
+        assert!((seen / said - 1.0).abs() < 0.1, "{strategy}: {what} {seen}, simulated {said}");
+    };
+    close("throughput", &real["throughput_per_s"], &simulated["throughput_per_s"]);
+    close("records", &real["peak"]["total"], &simulated["peak"]["total"]);
+    close("memory", &real["peak"]["bytes"], &simulated["peak"]["bytes"]);
+    assert_eq!((&real["lost"], &real["repeated"]), (&0.into(), &0.into()));
+}
+
+#[test]
+fn simulated_and_real_agree_in_memory() {
+    agree("bounded:20", &[]);
+    agree("closed-loop:60", &[]);
+}
+
+#[test]
+fn simulated_and_real_agree_on_a_cluster_where_nothing_is_left() {
+    let brokers = Broker::shared().bootstrap();
+    agree("bounded:20", &["-b", brokers]);
+    agree("closed-loop:60", &["-b", brokers]);
+    let topics = topics(brokers);
+    assert!(!topics.iter().any(|topic| topic.starts_with("tidegate-lab")), "{topics:?}");
+}
+
+/// The names of all topics.
+fn topics(brokers: &str) -> Vec<String> {
+    use rdkafka::consumer::Consumer as _;
+    let mut config = rdkafka::ClientConfig::new();
+    config.set("bootstrap.servers", brokers);
+    let client: rdkafka::consumer::BaseConsumer = config.create().unwrap();
+    let metadata = client.fetch_metadata(None, std::time::Duration::from_secs(15)).unwrap();
+    metadata.topics().iter().map(|topic| topic.name().to_owned()).collect()
+}
+
+#[test]
+fn what_cannot_be_played_on_the_clock_is_refused() {
+    Call::new(&["lab", "--live", "rebalance-storm"]).fail(2, "consumers.members=1");
+    Call::new(&["lab", "--live", "poison-record"]).fail(2, "poison");
+    Call::new(&["lab", "--live", "--strategy", "bounded,closed-loop"]).fail(2, "one strategy");
+    Call::new(&["lab", "--live", "--sweep", "concurrency=1,2"]).fail(2, "--sweep");
 }

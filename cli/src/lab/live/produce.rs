@@ -51,6 +51,9 @@ impl Source {
     pub(super) async fn run(mut self, live: Arc<Live>) -> Result<(), Failure> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !self.sink.is_ready() && live.producing.load(Ordering::Relaxed) {
+            ticks.tick().await;
+        }
         let mut before = live.now();
         loop {
             ticks.tick().await;

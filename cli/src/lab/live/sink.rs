@@ -94,6 +94,14 @@ impl Memory {
 }
 
 impl Sink {
+    /// Whether it knows its topic.
+    pub(super) fn is_ready(&self) -> bool {
+        match self {
+            Self::Memory(_) => true,
+            Self::Kafka { producer, topic } => producer.partitions(topic) > 0,
+        }
+    }
+
     /// What is to be done now and then.
     pub(super) fn turn(&mut self) {
         let Self::Memory(memory) = self else { return };
