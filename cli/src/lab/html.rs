@@ -8,7 +8,7 @@ use super::svg::{
     AREAS, areas, curve, escaped, grid, mark_lines, marks, most, plot, seconds_label, style,
     tick_label, ticks,
 };
-use super::text::COLUMNS;
+use super::text::{COLUMNS, MORE};
 use super::verdict::{bytes, grouped};
 use super::words;
 
@@ -189,7 +189,8 @@ fn table(body: &mut String, played: &[Played]) {
         let _ = write!(body, "<th>{name}</th>");
     }
     body.push_str("</tr></thead><tbody>");
-    for (_, title, cell) in COLUMNS {
+    let rows = COLUMNS.iter().map(|(_, title, cell)| (*title, *cell)).chain(MORE);
+    for (title, cell) in rows {
         let _ = write!(body, "<tr><th>{title}</th>");
         for played in played {
             let _ = write!(body, "<td>{}</td>", cell(played));

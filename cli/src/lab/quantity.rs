@@ -29,12 +29,12 @@ impl<'de, Q: Quantity> Deserialize<'de> for Of<Q> {
             type Value = Q;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "a quantity with its unit, like {:?}", Q::EXAMPLE)
+                write!(f, "a quantity with its unit, like \"{}\"", Q::EXAMPLE)
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Q, E> {
                 Q::read(text.trim()).map_err(|why| {
-                    E::custom(format!("{text:?}: {why}; write it like {:?}", Q::EXAMPLE))
+                    E::custom(format!("{text:?}: {why}; write it like \"{}\"", Q::EXAMPLE))
                 })
             }
         }

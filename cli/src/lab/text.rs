@@ -219,6 +219,7 @@ fn axis(text: &mut String, scenario: &Scenario, look: Look) {
     let _ = writeln!(text, "{}", line.trim_end());
 }
 
+/// What a cell says.
 type Cell = fn(&Played) -> String;
 
 /// What a table shows, under short names and in full.
@@ -232,6 +233,14 @@ pub(super) const COLUMNS: [(&str, &str, Cell); 9] = [
     ("killed", "killed", |p| p.oom_kills.to_string()),
     ("lost", "lost, records", |p| grouped(p.lost)),
     ("again", "handled again, records", |p| grouped(p.repeated)),
+];
+
+/// What a page has room for besides.
+pub(super) const MORE: [(&str, Cell); 4] = [
+    ("refused, records", |p| grouped(p.refused)),
+    ("out of their key's order", |p| grouped(p.reordered)),
+    ("dead letters", |p| grouped(p.dead_letters)),
+    ("drained after", |p| p.drain_s.map_or("-".to_owned(), seconds)),
 ];
 
 fn table(text: &mut String, played: &[Played], look: Look) {

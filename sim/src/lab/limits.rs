@@ -51,9 +51,21 @@ pub enum ScenarioError {
     },
     /// It makes too many records.
     #[error(
-        "it makes up to {0} records, and 20,000,000 is the most: shorten duration or lower a rate"
+        "it makes up to {:.1} million records, and 20 million are the most: shorten duration or \
+         lower a rate", *.0 as f64 / 1e6
     )]
     TooMuch(u64),
+    /// Not even one task fits into a process.
+    #[error(
+        "consumers.memory is {memory} bytes, and one task with the largest record takes {task}: \
+         nothing would ever be done"
+    )]
+    NoMemory {
+        /// What a process has.
+        memory: u64,
+        /// What one task takes.
+        task: u64,
+    },
     /// A limit of the engine.
     #[error("consumers: {0}")]
     Engine(#[from] ConfigError),
@@ -150,6 +162,11 @@ impl Scenario {
         duration("consumers.auto_commit", c.auto_commit, MS, HOUR)?;
         duration("consumers.commit", c.commit, MS, 60_000 * MS)?;
         number("consumers.attempts", c.attempts.into(), 1.0, 1e6)?;
+        let largest = self.producers.iter().map(|p| *p.size.end()).max().unwrap_or(0);
+        let task = c.task_memory + u64::from(largest);
+        if task > c.memory {
+            return Err(ScenarioError::NoMemory { memory: c.memory, task });
+        }
         Ok(self.engine_config().validate()?)
     }
 
@@ -176,7 +193,14 @@ impl Scenario {
             }
             Change::HotKey { share } => number(&of("share"), *share, 0.0, 1.0),
             Change::Poison { records } => number(&of("records"), (*records).into(), 1.0, 1e6),
-            Change::Crash { member } => number(&of("member"), (*member).into(), 1.0, 1e3),
+            Change::Crash { member } => {
+                let joined = self.events.iter().map(|event| match event.change {
+                    Change::AddMembers(members) => members,
+                    _ => 0,
+                });
+                let most = self.consumers.members + joined.sum::<u32>();
+                number(&of("crash.member"), (*member).into(), 1.0, most.into())
+            }
             Change::AddMembers(members) | Change::RemoveMembers(members) => {
                 number(&of("members"), (*members).into(), 1.0, 100.0)
             }

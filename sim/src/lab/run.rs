@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use tidegate_engine::Instant;
+use tidegate_engine::{ConfigError, Instant};
 
 use super::downstream::{Request, Servers};
 use super::member::Member;
@@ -56,6 +56,9 @@ pub(super) fn instant(nanos: u64) -> Instant {
 /// When the scenario [makes no sense](Scenario::validate).
 pub fn play(scenario: &Scenario, strategy: Strategy) -> Result<Played, ScenarioError> {
     scenario.validate()?;
+    if let Some(permits) = strategy.permits() {
+        ConfigError::number("permits", permits.into(), 1, 100_000)?;
+    }
     Ok(World::new(scenario, strategy).play())
 }
 

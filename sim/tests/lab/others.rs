@@ -153,7 +153,10 @@ fn what_makes_no_sense_is_refused_by_name() {
         assert!(error.contains(named), "{named}: {error}");
     };
     refused(&|s| s.duration = ms(5), "duration");
-    refused(&|s| s.duration = Duration::from_secs(3_600), "20,000,000");
+    refused(&|s| s.duration = Duration::from_secs(3_600), "20 million");
+    refused(&|s| s.consumers.memory = 9_999, "consumers.memory");
+    refused(&|s| s.events.push(event(1, Change::Crash { member: 2 })), "crash.member");
+    assert!(play(&incident(), Strategy::Bounded { permits: 0 }).is_err());
     refused(&|s| s.producers.clear(), "producer");
     refused(&|s| s.producers.push(s.producers[0].clone()), "orders");
     refused(&|s| s.producers[0].rate = f64::NAN, "producers.orders.rate");
