@@ -41,6 +41,10 @@ pub(crate) fn run(args: &LabArgs, output: &OutputArgs) -> Result<(), Failure> {
     if args.print {
         return print(&source.text);
     }
+    if !args.live && args.connection.is_asked_for() {
+        let words = "the lab needs no broker; with --live it plays a scenario on a cluster";
+        return Err(Failure::Usage(words.to_owned()));
+    }
     // Before anything is played.
     args.report.as_deref().map(report::Form::of).transpose()?;
     let mut changes = args.changes();

@@ -59,13 +59,24 @@ impl std::fmt::Debug for ConnectionArgs {
 }
 
 impl ConnectionArgs {
+    /// Whether the command line names a cluster, as far as can be told: what stands in the
+    /// environment may be meant for other commands.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        let from_environment = ["TIDEGATE_BROKERS", "TIDEGATE_PROPERTY", "TIDEGATE_COMMAND_CONFIG"];
+        let in_environment = from_environment.iter().any(|name| std::env::var_os(name).is_some());
+        self.is_named() && !in_environment
+    }
+
+    fn is_named(&self) -> bool {
+        self.brokers.is_some() || self.command_config.is_some() || !self.properties.is_empty()
+    }
+
     /// The same where a cluster need not be named: `None` if none of these flags was given.
     ///
     /// # Errors
     /// As [`resolve`](Self::resolve).
     pub(crate) fn resolve_if_named(&self) -> Result<Option<Connection>, Failure> {
-        let named = self.brokers.is_some() || self.command_config.is_some();
-        (named || !self.properties.is_empty()).then(|| self.resolve()).transpose()
+        self.is_named().then(|| self.resolve()).transpose()
     }
 
     /// Reads the file and puts everything together.

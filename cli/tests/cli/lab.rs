@@ -85,6 +85,7 @@ fn what_cannot_be_played_is_refused_early_and_explained() {
     Call::new(&["lab", "--sweep", "concurrency=0..5"]).fail(2, "from 1 to 100,000");
     Call::new(&["lab", "--report", "report.pdf"]).fail(2, ".html or .svg");
     Call::new(&["lab", "--report", "/no/such/folder/x.svg"]).fail(1, "/no/such/folder");
+    Call::new(&["lab", "-b", "127.0.0.1:1"]).fail(2, "--live");
     Call::new(&["lab", "no-such.toml"]).fail(78, "no-such.toml");
     let mut file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
     file.write_all(b"duration = \"20s\"\n[downstream]\nservers = 5\n").unwrap();
@@ -153,20 +154,36 @@ const SMALL: [&str; 14] = [
     "16s",
 ];
 
-/// Whether the simulated and the real run agree, within 10 %.
+/// The simulated and the real run agree, within 10 %: once in three times, since other tests may use
+/// the machine meanwhile.
 fn agree(strategy: &str, live: &[&str]) {
+    let mut apart = Vec::new();
+    for _ in 0..3 {
+        let found = differences(strategy, live);
+        if found.is_empty() {
+            return;
+        }
+        apart.push(found);
+    }
+    panic!("{strategy}: {apart:?}");
+}
+
+/// What is more than 10 % apart.
+fn differences(strategy: &str, live: &[&str]) -> Vec<String> {
     let scenario = [&SMALL[..], &["--strategy", strategy]].concat();
     let simulated = json(&scenario);
     let real = json(&[&scenario[..], &["--live"], live].concat());
     let (simulated, real) = (&simulated["strategies"][0], &real["strategies"][0]);
-    let close = |what: &str, seen: &Value, said: &Value| {
-        let (seen, said) = (seen.as_f64().unwrap(), said.as_f64().unwrap());
-        assert!((seen / said - 1.0).abs() < 0.1, "{strategy}: {what} {seen}, simulated {said}");
-    };
-    close("throughput", &real["throughput_per_s"], &simulated["throughput_per_s"]);
-    close("records", &real["peak"]["total"], &simulated["peak"]["total"]);
-    close("memory", &real["peak"]["bytes"], &simulated["peak"]["bytes"]);
     assert_eq!((&real["lost"], &real["repeated"]), (&0.into(), &0.into()));
+    let mut apart = Vec::new();
+    for path in ["/throughput_per_s", "/peak/total", "/peak/bytes"] {
+        let value = |results: &Value| results.pointer(path).and_then(Value::as_f64).unwrap();
+        let (seen, said) = (value(real), value(simulated));
+        if (seen / said - 1.0).abs() >= 0.1 {
+            apart.push(format!("{path} is {seen}, and {said} simulated"));
+        }
+    }
+    apart
 }
 
 #[test]
