@@ -117,7 +117,10 @@ fn flow(scenario: &Scenario, played: &Played) -> String {
             format!("{} tasks with {memory} of memory; {told}", grouped(played.peak.in_flight))
         }
         Strategy::ClosedLoop { .. } => {
-            let from = scenario.duration.as_secs_f64() / 4.0;
+            // One that was ended early counts as a whole.
+            let last = played.series.last().map_or(0.0, |point| point.at_s);
+            let quarter = scenario.duration.as_secs_f64() / 4.0;
+            let from = if last > quarter { quarter } else { 0.0 };
             let points: Vec<_> = played.series.iter().filter(|point| point.at_s >= from).collect();
             let sum: u64 = points.iter().map(|point| point.total()).sum();
             let mean = sum as f64 / points.len().max(1) as f64;

@@ -217,4 +217,5 @@ fn what_cannot_be_played_on_the_clock_is_refused() {
     Call::new(&["lab", "--live", "poison-record"]).fail(2, "poison");
     Call::new(&["lab", "--live", "--strategy", "bounded,closed-loop"]).fail(2, "one strategy");
     Call::new(&["lab", "--live", "--sweep", "concurrency=1,2"]).fail(2, "--sweep");
+    Call::new(&["lab", "--live", "-b", "127.0.0.1:1"]).fail(1, "cannot ask for topic");
 }

@@ -107,11 +107,15 @@ impl Meter {
         let mut ages = self.ages.clone();
         ages.sort_by(f64::total_cmp);
         let finished = live.finished.load(Ordering::Relaxed);
-        let per_s = |count: f64| match self.quarter {
-            Some((at, _)) if self.before > at => count / (self.before - at).as_secs_f64(),
-            _ => 0.0,
+        // One that was ended before its first quarter was over counts as a whole.
+        let (from, before) = self.quarter.unwrap_or_default();
+        let seconds = self.before.saturating_sub(from).as_secs_f64();
+        let per_s = |count: f64| if seconds > 0.0 { count / seconds } else { 0.0 };
+        let counted = finished - before;
+        let possible = match self.quarter {
+            Some(_) => self.possible,
+            None => live.servers.capacity() * seconds,
         };
-        let counted = self.quarter.map_or(0, |(_, before)| finished - before);
         let first = *lock(&live.first_block);
         let counters = live.monitor.snapshot().engine.counters;
         Played {
@@ -122,7 +126,7 @@ impl Meter {
             waited_s: self.waited.as_secs_f64(),
             oom_kills: 0,
             throughput_per_s: per_s(counted as f64),
-            capacity_per_s: per_s(self.possible),
+            capacity_per_s: per_s(possible),
             refused: live.refused.load(Ordering::Relaxed),
             repeated: live.repeated.load(Ordering::Relaxed),
             lost: live.lost.load(Ordering::Relaxed) + counters.given_up,

@@ -17,7 +17,7 @@ use super::produce::Source;
 use super::sink::{Memory, Sink};
 use super::state::Live;
 use crate::exit::Failure;
-use crate::kafka::Admin;
+use crate::kafka::{Admin, Observer};
 use crate::settings::Connection;
 
 /// How long the group may take until it has its partitions.
@@ -58,6 +58,9 @@ impl Place {
         let topic =
             format!("{TOPIC}-{}-{}", std::process::id(), now.map_or(0, |since| since.as_millis()));
         let admin = Admin::new(&connection)?;
+        // A cluster that is not there is told sooner, and better, by this question.
+        let observer = Observer::new(&connection, &topic)?;
+        tokio::task::block_in_place(|| observer.partitions(&topic))?;
         admin.create_topic(&topic, count).await?;
         let kind = Kind::Kafka { connection, admin, probe: OnceLock::new() };
         Ok(Self { topic, partitions, kind })
