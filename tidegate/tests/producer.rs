@@ -131,7 +131,7 @@ fn flood(producer: &Producer, name: &str, tasks: usize) -> (Arc<AtomicU64>, Arc<
                 if stop.load(Ordering::Relaxed) {
                     return;
                 }
-                let record = ProducerRecord::to(&name)
+                let record = ProducerRecord::to(name.as_str())
                     .with_key(format!("{task}-{n}"))
                     .with_value(vec![b'x'; 100]);
                 if producer.send(record).await.is_ok() {
