@@ -1,6 +1,6 @@
 //! The Kafka client.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
@@ -32,18 +32,15 @@ pub(super) struct Client {
     config: ClientConfig,
     settling: Arc<Settling>,
     current: RwLock<Current>,
-    /// A fatal error came.
-    broken: Arc<AtomicBool>,
     rebuilding: Mutex<()>,
     made: AtomicU32,
 }
 
 impl Client {
     pub(super) fn new(config: ClientConfig, settling: Arc<Settling>) -> Result<Self, ClientError> {
-        let broken = Arc::new(AtomicBool::new(false));
-        let current = make(&config, &settling, &broken, 0)?;
+        let current = make(&config, &settling, 0)?;
         let (current, rebuilding) = (RwLock::new(current), Mutex::new(()));
-        Ok(Self { config, settling, current, broken, rebuilding, made: AtomicU32::new(1) })
+        Ok(Self { config, settling, current, rebuilding, made: AtomicU32::new(1) })
     }
 
     /// Gives a record to the client. `begin` is told which client it is, and gives the slot whose
@@ -74,21 +71,17 @@ impl Client {
         }
     }
 
-    /// Replaces a client that had a fatal error. Says why, if it did.
+    /// Replaces a client that had a fatal error, after which it takes no record. Says why, if it did.
     pub(super) fn mend(&self) -> Option<String> {
-        if !self.broken.load(Ordering::Relaxed) {
-            return None;
-        }
         let _one = self.rebuilding.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, detail) = {
             let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
             current.inner.client().fatal_error()?
         };
         let number = self.made.fetch_add(1, Ordering::Relaxed);
-        let new = make(&self.config, &self.settling, &self.broken, number).ok()?;
+        let new = make(&self.config, &self.settling, number).ok()?;
         // The old one is left to its thread, which reports what it still had.
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
-        self.broken.store(false, Ordering::Relaxed);
         Some(detail)
     }
 
@@ -113,10 +106,9 @@ pub(super) enum ClientError {
 fn make(
     config: &ClientConfig,
     settling: &Arc<Settling>,
-    broken: &Arc<AtomicBool>,
     number: u32,
 ) -> Result<Current, ClientError> {
-    let reports = Reports::new(Arc::clone(settling), Arc::clone(broken));
+    let reports = Reports::new(Arc::clone(settling));
     let batch = reports.batch();
     let inner: Arc<Inner> = Arc::new(config.create_with_context(reports)?);
     let (client, settling) = (Arc::clone(&inner), Arc::clone(settling));
@@ -131,4 +123,78 @@ fn make(
         settling.abandon(number);
     })?;
     Ok(Current { inner, number })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tidegate_testkit::kafka::{Broker, Isolation, NewTopic, read_topic};
+
+    use super::*;
+    use crate::kafka::fail_fatally;
+    use crate::{DeliveryError, Producer, ProducerEvent, ProducerRecord, TopicGate};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_client_that_cannot_go_on_is_replaced_and_what_it_had_is_named() {
+        const TOPIC: &str = "fatal";
+        let broker = Broker::shared();
+        broker.admin().create_topic(NewTopic::new(TOPIC).partitions(1));
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let tell = Arc::clone(&told);
+        let producer = Producer::builder()
+            .brokers(broker.bootstrap())
+            // What is sent waits in the client for so long.
+            .property("linger.ms", "1000")
+            .topic(TopicGate::new(TOPIC))
+            .on_event(move |event: &ProducerEvent| tell.lock().unwrap().push(event.clone()))
+            .build()
+            .unwrap();
+        let send = |name: String| producer.send(ProducerRecord::to(TOPIC).with_value(name));
+        let before = send("before".to_owned()).await.unwrap().await.unwrap();
+        assert_eq!(before.offset.0, 0);
+
+        let mut caught = Vec::new();
+        for number in 0..5 {
+            caught.push((number, send(format!("caught {number}")).await.unwrap()));
+        }
+        {
+            let current = producer.client().current.read().unwrap();
+            fail_fatally(current.inner.client());
+        }
+        let mut failed = Vec::new();
+        for (number, delivery) in caught {
+            match delivery.await {
+                Ok(_) => {}
+                // Those that were sent already are uncertain, the others are not in the log.
+                Err(
+                    DeliveryError::Uncertain { topic, partition, .. }
+                    | DeliveryError::NotDelivered { topic, partition, .. },
+                ) => {
+                    assert_eq!((topic.as_str(), partition), (TOPIC, 0));
+                    failed.push(number);
+                }
+                Err(other) => panic!("record {number}: {other}"),
+            }
+        }
+        assert!(!failed.is_empty(), "the client went on");
+
+        // The next send finds a new client.
+        let after = send("after".to_owned()).await.unwrap().await.unwrap();
+        assert!(after.offset > before.offset);
+        let replaced = |event: &ProducerEvent| matches!(event, ProducerEvent::Rebuilt { detail } if detail.contains("a test"));
+        assert_eq!(told.lock().unwrap().iter().filter(|event| replaced(event)).count(), 1);
+        producer.close(Duration::from_secs(30)).await.unwrap();
+        let values: Vec<_> = read_topic(&broker.properties(), TOPIC, Isolation::Committed)
+            .into_iter()
+            .map(|record| String::from_utf8(record.value.unwrap_or_default()).unwrap())
+            .collect();
+        assert_eq!(values.iter().filter(|value| *value == "before").count(), 1);
+        assert_eq!(values.iter().filter(|value| *value == "after").count(), 1);
+        // What was told as delivered is there, and nothing is there twice.
+        for number in (0..5).filter(|number| !failed.contains(number)) {
+            let name = format!("caught {number}");
+            assert_eq!(values.iter().filter(|value| **value == name).count(), 1);
+        }
+    }
 }

@@ -1,6 +1,5 @@
 //! Delivery reports, settled in batches: a lock for each batch and not for each record.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::ClientContext;
@@ -32,12 +31,11 @@ pub(super) struct Batch(Mutex<Vec<Report>>);
 pub(super) struct Reports {
     batch: Arc<Batch>,
     settling: Arc<Settling>,
-    broken: Arc<AtomicBool>,
 }
 
 impl Reports {
-    pub(super) fn new(settling: Arc<Settling>, broken: Arc<AtomicBool>) -> Self {
-        Self { batch: Arc::default(), settling, broken }
+    pub(super) fn new(settling: Arc<Settling>) -> Self {
+        Self { batch: Arc::default(), settling }
     }
 
     pub(super) fn batch(&self) -> Arc<Batch> {
@@ -61,12 +59,7 @@ impl ProducerContext for Reports {
     fn delivery(&self, result: &DeliveryResult<'_>, slot: Slot) {
         let report = match result {
             Ok(message) => Ok(Some(message.offset()).filter(|offset| *offset >= 0).map(Offset)),
-            Err((error, _)) => {
-                if error.rdkafka_error_code() == Some(Code::Fatal) {
-                    self.broken.store(true, Ordering::Relaxed);
-                }
-                Err(error.clone())
-            }
+            Err((error, _)) => Err(error.clone()),
         };
         let mut batch = self.batch.0.lock().unwrap_or_else(PoisonError::into_inner);
         batch.push((slot, report));

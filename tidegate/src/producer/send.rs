@@ -88,6 +88,11 @@ impl Inner {
 }
 
 impl Producer {
+    #[cfg(test)]
+    pub(super) fn client(&self) -> &Client {
+        &self.inner.client
+    }
+
     /// What it needs, one by one.
     pub fn builder() -> ProducerBuilder {
         ProducerBuilder::new()
@@ -247,9 +252,6 @@ impl Producer {
 
     /// The record's topic, by number and as it is.
     fn topic(&self, record: &ProducerRecord) -> Result<(usize, &Topic), NotSent> {
-        if let Some(detail) = self.inner.client.mend() {
-            (self.inner.listener)(&ProducerEvent::Rebuilt { detail });
-        }
         let unknown = || NotSent::UnknownTopic { topic: record.topic.to_string() };
         let index = self.inner.index(&record.topic).ok_or_else(unknown)?;
         Ok((index, &self.inner.topics()[index]))
@@ -325,6 +327,11 @@ impl Producer {
                 }
                 self.inner.room().give_back(bytes as usize);
                 topic.changed.notify_waiters();
+                if error.rdkafka_error_code() == Some(Code::Fatal)
+                    && let Some(detail) = self.inner.client.mend()
+                {
+                    (self.inner.listener)(&ProducerEvent::Rebuilt { detail });
+                }
                 Err(refused(&error, topic))
             }
         }
