@@ -71,7 +71,7 @@ impl BareProducer {
             record = back;
             self.client.poll(FULL);
         }
-        if self.sent.fetch_add(1, Ordering::Relaxed) % POLLED == 0 {
+        if self.sent.fetch_add(1, Ordering::Relaxed).is_multiple_of(POLLED) {
             self.client.poll(Duration::ZERO);
             self.check()?;
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use tidegate_engine::gate::{Answer, Credit, Refusal, WhenShut};
+use tidegate_engine::gate::{Answer, Credit, Gate, WhenShut};
 use tidegate_engine::{ConfigError, Instant};
 use tokio::sync::futures::Notified;
 
@@ -161,11 +161,7 @@ impl Producer {
             if self.inner.room().is_closed() {
                 return Err(NotSent::Closed);
             }
-            let until = match check(topic, record, since) {
-                Ok(None) => return Ok(()),
-                Ok(Some(until)) => until,
-                Err(refusal) => return Err(topic.shut(&refusal)),
-            };
+            let Some(until) = check(topic, record, since)? else { return Ok(()) };
             changed = Some(wait_or_listen(topic, changed, until).await);
         }
     }
@@ -272,7 +268,7 @@ impl Producer {
                     place
                 }
             };
-            let until = match acquire(topic.1, record, since, now) {
+            let until = match acquire(topic.1, record, since, now)? {
                 Answer::Go(credit) => match self.enqueue(topic, record, credit, place) {
                     Ok(delivery) => return Ok(delivery),
                     Err(NotSent::Full) => clock::now() + CLIENT_FULL,
@@ -297,7 +293,7 @@ impl Producer {
         let place = self.inner.room().try_take(record.bytes()).ok_or(NotSent::Full)?;
         let now = clock::now();
         let mut gate = topic.1.gate();
-        let partition = pick(&mut gate, record, now);
+        let partition = pick(topic.1, &mut gate, record, now)?;
         let credit = gate.try_acquire(partition, now);
         drop(gate);
         let credit = credit.map_err(|refusal| topic.1.shut(&refusal))?;
@@ -338,10 +334,15 @@ impl Producer {
     }
 }
 
-fn acquire(topic: &Topic, record: &ProducerRecord, since: Instant, now: Instant) -> Answer {
+fn acquire(
+    topic: &Topic,
+    record: &ProducerRecord,
+    since: Instant,
+    now: Instant,
+) -> Result<Answer, NotSent> {
     let mut gate = topic.gate();
-    let partition = pick(&mut gate, record, now);
-    gate.acquire(partition, since, now)
+    let partition = pick(topic, &mut gate, record, now)?;
+    Ok(gate.acquire(partition, since, now))
 }
 
 /// Waits for a change that is listened to, or until then; whichever comes first, it is asked again.
@@ -365,21 +366,36 @@ fn check(
     topic: &Topic,
     record: &ProducerRecord,
     since: Instant,
-) -> Result<Option<Instant>, Refusal> {
+) -> Result<Option<Instant>, NotSent> {
     let now = clock::now();
     let mut gate = topic.gate();
-    let partition = pick(&mut gate, record, now);
+    let partition = pick(topic, &mut gate, record, now)?;
     match (gate.check(partition, now), gate.config().when_shut) {
         (Ok(()), _) => Ok(None),
         (Err(refusal), WhenShut::Wait { max }) if now < since + max => {
             Ok(Some((now + refusal.retry_after).min(since + max)))
         }
-        (Err(refusal), _) => Err(refusal),
+        (Err(refusal), _) => Err(topic.shut(&refusal)),
     }
 }
 
-fn pick(gate: &mut tidegate_engine::gate::Gate, record: &ProducerRecord, now: Instant) -> u32 {
-    record.partition.unwrap_or_else(|| gate.pick_partition(record.key.as_deref(), now))
+/// Where a record goes. One that names a partition which the topic does not have is told so, once it
+/// is known how many there are: it would wait in vain.
+fn pick(
+    topic: &Topic,
+    gate: &mut Gate,
+    record: &ProducerRecord,
+    now: Instant,
+) -> Result<u32, NotSent> {
+    let partitions = gate.partitions();
+    match record.partition {
+        None => Ok(gate.pick_partition(record.key.as_deref(), now)),
+        Some(partition) if partition < partitions || partitions == 0 => Ok(partition),
+        Some(partition) => {
+            let topic = topic.name.clone();
+            Err(NotSent::UnknownPartition { topic, partition, partitions })
+        }
+    }
 }
 
 fn refused(error: &KafkaError, topic: &Topic) -> NotSent {
