@@ -113,6 +113,10 @@ impl Book {
         }
     }
 
+    fn heeds(&self, partition: u32) -> bool {
+        !self.is_stale && partition < self.partitions
+    }
+
     fn log(&mut self, partition: u32, start: i64, end: i64) {
         let part = self.part(partition);
         part.span = Some((start, end));
@@ -129,7 +133,6 @@ impl Book {
     }
 
     fn commit(&mut self, group: u32, partition: u32, offset: Option<i64>) {
-        self.ranges_of = (group, partition);
         let part = self.part(partition);
         let Some(known) = part.known.get_mut(group as usize) else { return };
         let below = match (offset, part.span) {
@@ -238,13 +241,19 @@ impl Books {
                 book.written(partition, record.filter(|r| !is_gone(r)));
             }
             What::Answer { asked, incarnation, .. } => book.answer(asked, incarnation),
-            What::AnswerLog { partition, start, end, .. } if !book.is_stale => {
+            // Of partitions that it does not know yet it learns nothing.
+            What::AnswerLog { partition, start, end, .. } if book.heeds(partition) => {
                 book.log(partition, start, end);
             }
-            What::AnswerCommit { group, partition, offset, .. } if !book.is_stale => {
-                book.commit(group, partition, offset);
+            What::AnswerCommit { group, partition, offset, .. } => {
+                book.ranges_of = (group, partition);
+                if book.heeds(partition) {
+                    book.commit(group, partition, offset);
+                }
             }
-            What::AnswerRange { start, end, .. } if !book.is_stale => book.range(start, end),
+            What::AnswerRange { start, end, .. } if book.heeds(book.ranges_of.1) => {
+                book.range(start, end);
+            }
             _ => {}
         }
     }

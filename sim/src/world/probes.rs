@@ -221,7 +221,7 @@ impl World<'_> {
         let stuck = stuck.fold(0, |bits, partition| bits | 1u64 << (partition % 64));
         let partitions = snapshot.partitions.len() as u32;
         let said = Said { window: snapshot.window, partitions, stuck };
-        if producer.is_new && snapshot.drain.is_some() {
+        if producer.is_new && producer.asked > 0 && snapshot.drain.is_some() {
             producer.is_new = false;
             if snapshot.drain > Some(snapshot.target) {
                 self.coverage.hit(Reached::RestartLate);
