@@ -11,6 +11,7 @@ use super::{
     Alert, BreakerState, Cause, Commit, Gate, GroupId, LogSpan, Mode, ProbeFailure, ProbeSample,
     Reason,
 };
+use crate::canary::{Canary, is_planted};
 use crate::{FinishedRanges, Instant, OffsetRange};
 
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
@@ -89,7 +90,8 @@ impl Gate {
                     released.log_ends(end);
                 }
             }
-            if expected.is_some_and(|(expected, _)| end < expected) {
+            let is_cut = expected.is_some_and(|(expected, _)| end < expected);
+            if is_cut && !is_planted(Canary::CutNotNoticed) {
                 let records = self.ledger.truncate(partition, end);
                 if records > 0 {
                     let partition = partition as u32;
@@ -126,7 +128,13 @@ impl Gate {
             (commit, _) => commit,
         };
         match commit {
-            Commit::Unknown => None,
+            Commit::Unknown => {
+                if is_planted(Canary::UnknownReleases) {
+                    let below = span?.end;
+                    known.released = Some(Released { below, finished: FinishedRanges::default() });
+                }
+                None
+            }
             Commit::None => {
                 let start = span?.start;
                 known.committed = false;
@@ -165,6 +173,10 @@ impl Gate {
             let of_group = |group: &super::Group| group.released.get(partition)?.released.clone();
             let all = self.groups.iter().map(of_group);
             let all = all.reduce(|a, b| Some(a?.and(&b?))).flatten();
+            let idle = |group: &super::Group| group.estimate.lag() == 0;
+            if is_planted(Canary::IdleStaysShut) && self.groups.iter().all(idle) {
+                continue;
+            }
             if let Some(Released { below, finished }) = all {
                 released += self.ledger.release(partition, below, &finished);
             }

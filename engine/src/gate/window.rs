@@ -12,6 +12,7 @@
 use core::time::Duration;
 
 use super::math::{ln, weight};
+use crate::canary::{Canary, is_planted};
 
 /// The window follows with this horizon.
 const HORIZON: Duration = Duration::from_secs(1);
@@ -82,7 +83,10 @@ impl CreditWindow {
         }
         // Compared by multiplying, since the drain time may be zero.
         let factor = if drain * MOST_GROWTH > target { target / drain } else { MOST_GROWTH };
-        let drawn = backlog.map_or(0.0, |backlog| EQUALISING * ln(backlog / self.records));
+        let mut drawn = backlog.map_or(0.0, |backlog| EQUALISING * ln(backlog / self.records));
+        if is_planted(Canary::NotEqualised) {
+            drawn = 0.0;
+        }
         let change = weight(elapsed, HORIZON) * (factor - 1.0 + drawn);
         let falls_beyond = if signal.held_back { target } else { target * TOLERATED };
         let may_fall = drain > falls_beyond && !signal.upper_bound;

@@ -4,11 +4,15 @@ use super::gate_book::{Books, gate_broken};
 use super::{Checker, Violation, entry};
 use crate::history::{Event, NOBODY, What};
 
+/// Twice the shortest target, in nanoseconds.
+const SHORTEST_GRACE: u64 = 200_000_000;
+
 /// Every record that a gate refuses for the groups' sake when they have committed all that was
 /// written, the producer has nothing on its way, and two probes were answered since, the second of
 /// them asked for after the first one's answer had come, with nothing missing.
 ///
-/// The rate and the breaker are not the groups' sake.
+/// The rate and the breaker are not the groups' sake; and an answer is good for the shortest grace
+/// time that there is.
 #[derive(Debug, Default)]
 pub struct GateIdle {
     books: Books,
@@ -87,7 +91,8 @@ impl GateIdle {
 
     fn refused(&mut self, event: &Event, gate: u32) -> Result<(), Violation> {
         let told = entry(&mut self.gates, gate);
-        let knows = told.changes == self.changes && told.answers >= 2;
+        let is_fresh = event.at < told.at + SHORTEST_GRACE;
+        let knows = told.changes == self.changes && told.answers >= 2 && is_fresh;
         if !knows || !self.is_idle() {
             return Ok(());
         }
