@@ -60,7 +60,7 @@ use window::CreditWindow;
 /// by the rate of its commits. At each probe, with the target `T`, the group's backlog at the target
 /// `B` (its rate times `T`), and `g = 1 - exp(-elapsed / 1 s)`:
 ///
-/// `W <- W (1 + g (min(0.95 T / D, 2) - 1 + 0.075 ln(B / W)))`
+/// `W <- W (1 + g (min(T / D, 2) - 1 + 0.075 ln(B / W)))`
 ///
 /// That is FAST TCP (Wei, Jin, Low and Hegde, 2006) with the drain time in the round trip's place, but
 /// for the last term. There each sender adds the same number of records; here each is drawn towards
@@ -73,7 +73,7 @@ use window::CreditWindow;
 /// 40 to 60 s.
 ///
 /// The window grows only if it held the producer back since the last two probes (or is smaller than
-/// it began with, while the group has next to nothing to do), and falls only when `D` is beyond the aim,
+/// it began with, while the group has next to nothing to do), and falls only when `D` is beyond `T`,
 /// or, for a producer that is not held back, beyond 1.25 `T`.
 ///
 /// # How it is driven
