@@ -66,8 +66,12 @@ impl GateIdle {
 
     fn commit(&mut self, group: u32, partition: u32, offset: i64, epoch: Option<i32>) {
         let partition = entry(&mut self.partitions, partition);
-        let is_old = epoch
-            .is_some_and(|epoch| partition.cuts.iter().any(|(at, e)| *e > epoch && *at < offset));
+        let cuts = &partition.cuts;
+        let is_old = match epoch {
+            Some(epoch) => cuts.iter().any(|(at, after)| *after > epoch && *at < offset),
+            // Behind the last record there may be offsets without one, but not in every log.
+            None => !cuts.is_empty() && offset > partition.end,
+        };
         *entry(&mut partition.committed, group) = Committed { offset, is_old };
         self.changed();
     }
