@@ -52,7 +52,8 @@ use window::CreditWindow;
 ///   when the groups' progress is not known or there is none; and partitions that are stuck, each of
 ///   which has a cap of its own (with all but one of them stuck, less than three windows in all).
 /// - A probe that is late, lost or out of order costs throughput and never the bound: nothing is
-///   released that no answer named as released.
+///   released that no answer named as released. (When a log is cut, what is written to it while the
+///   answer that shows the cut is on its way counts as cut off as well.)
 /// - One stuck partition never shuts the topic.
 ///
 /// # The law
@@ -60,7 +61,7 @@ use window::CreditWindow;
 /// by the rate of its commits. At each probe, with the target `T`, the group's backlog at the target
 /// `B` (its rate times `T`), and `g = 1 - exp(-elapsed / 1 s)`:
 ///
-/// `W <- W (1 + g (min(0.95 T / D, 2) - 1 + 0.075 ln(B / W)))`
+/// `W <- W (1 + g (min(T / D, 2) - 1 + 0.075 ln(B / W)))`
 ///
 /// That is FAST TCP (Wei, Jin, Low and Hegde, 2006) with the drain time in the round trip's place, but
 /// for the last term. There each sender adds the same number of records; here each is drawn towards
@@ -68,12 +69,17 @@ use window::CreditWindow;
 /// term does so the faster the more producers there are, and adds up to an offset that grows with
 /// their number, whereas this one has the same time constant (13 s) for 2 as for 16, and an offset that
 /// grows with the logarithm. It needs no number that fits one rate and not another. Of a consumer of
-/// 5,000/s, at a target of 2 s: 1, 2, 4 and 16 producers settle at 1.80, 1.89, 1.97 and 2.18 s, with no
-/// throughput lost and Jain indices of 0.97 to 1.00; one that joins has about 0.9 of its share after
-/// 40 to 60 s.
+/// 5,000/s, at a target of 2 s: 1, 2, 4 and 16 producers settle at 1.64, 1.87, 2.00 and 2.28 s, with no
+/// throughput lost and Jain indices of 0.97 to 1.00; one that joins has 0.8 to 1.05 of its share after
+/// 60 to 90 s.
+///
+/// To `D` a producer adds what it is about to send anew: half of what the answer released, by the
+/// group's rate. An answer finds a producer's own records at their fewest and those of the others on
+/// average half-way, so that without it the larger producer would see the shorter drain time, and stay
+/// the larger.
 ///
 /// The window grows only if it held the producer back since the last two probes (or is smaller than
-/// it began with, while the group has next to nothing to do), and falls only when `D` is beyond the aim,
+/// it began with, while the group has next to nothing to do), and falls only when `D` is beyond `T`,
 /// or, for a producer that is not held back, beyond 1.25 `T`.
 ///
 /// # How it is driven

@@ -11,6 +11,7 @@ use super::{
     Alert, BreakerState, Cause, Commit, Gate, GroupId, LogSpan, Mode, ProbeFailure, ProbeSample,
     Reason,
 };
+use crate::canary::{Canary, is_planted};
 use crate::{FinishedRanges, Instant, OffsetRange};
 
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
@@ -38,10 +39,10 @@ impl Gate {
             let target = self.target;
             self.groups[group].estimate.update(&seen, target, sample.asked);
         }
-        self.release(elapsed);
+        let released = self.release(elapsed);
         self.raise_target();
         self.notice_stuck();
-        self.follow(elapsed);
+        self.follow(elapsed, released);
         self.refresh(now);
     }
 
@@ -81,7 +82,16 @@ impl Gate {
             // Only what was delivered before the probe asked must be in its answer.
             let expected = log.delivered.filter(|(_, by)| *by <= sample.asked);
             log.delivered = self.ledger.delivered_end(partition).map(|end| (end, now));
-            if expected.is_some_and(|(expected, _)| end < expected) {
+            // Whoever writes there next writes something that nobody has released yet.
+            self.ledger.log_ends(partition, end);
+            for group in &mut self.groups {
+                let known = group.released.get_mut(partition);
+                if let Some(released) = known.and_then(|known| known.released.as_mut()) {
+                    released.log_ends(end);
+                }
+            }
+            let is_cut = expected.is_some_and(|(expected, _)| end < expected);
+            if is_cut && !is_planted(Canary::CutNotNoticed) {
                 let records = self.ledger.truncate(partition, end);
                 if records > 0 {
                     let partition = partition as u32;
@@ -118,7 +128,13 @@ impl Gate {
             (commit, _) => commit,
         };
         match commit {
-            Commit::Unknown => None,
+            Commit::Unknown => {
+                if is_planted(Canary::UnknownReleases) {
+                    let below = span?.end;
+                    known.released = Some(Released { below, finished: FinishedRanges::default() });
+                }
+                None
+            }
             Commit::None => {
                 let start = span?.start;
                 known.committed = false;
@@ -151,12 +167,16 @@ impl Gate {
     }
 
     /// Releases what every group has done.
-    fn release(&mut self, elapsed: Duration) {
+    fn release(&mut self, elapsed: Duration) -> u64 {
         let mut released = 0;
         for partition in 0..self.logs.len() {
             let of_group = |group: &super::Group| group.released.get(partition)?.released.clone();
             let all = self.groups.iter().map(of_group);
             let all = all.reduce(|a, b| Some(a?.and(&b?))).flatten();
+            let idle = |group: &super::Group| group.estimate.lag() == 0;
+            if is_planted(Canary::IdleStaysShut) && self.groups.iter().all(idle) {
+                continue;
+            }
             if let Some(Released { below, finished }) = all {
                 released += self.ledger.release(partition, below, &finished);
             }
@@ -167,6 +187,7 @@ impl Gate {
             let new = weight(elapsed, RELEASE_HORIZON);
             self.release_rate += new * (seen - self.release_rate);
         }
+        released
     }
 
     /// The target has room for two commits and a probe.
@@ -203,7 +224,7 @@ impl Gate {
     }
 
     /// Moves the window.
-    fn follow(&mut self, elapsed: Duration) {
+    fn follow(&mut self, elapsed: Duration, released: u64) {
         let held_back = self.held_back.iter().flatten();
         let held_back = held_back
             .into_iter()
@@ -214,8 +235,12 @@ impl Gate {
         } else if let Some(slowest) = self.slowest() {
             let estimate = &self.groups[slowest.0 as usize].estimate;
             let stands = estimate.stands(self.config.probe_interval);
+            // An answer finds this producer's records at their fewest, just before it sends anew what
+            // the answer releases, and those of the others on average half-way. Half of its own makes
+            // it equal: or the larger one would see the shorter drain time, and stay the larger.
+            let own = estimate.rate().map_or(0.0, |rate| released as f64 / 2.0 / rate);
             let signal = Signal {
-                drain: estimate.drain_time().filter(|_| !stands),
+                drain: estimate.drain_time().filter(|_| !stands).map(|drain| drain + own),
                 upper_bound: estimate.is_upper_bound(),
                 rate: estimate.rate(),
                 target: self.target.as_secs_f64(),
