@@ -26,8 +26,8 @@ fn the_backlog_stays_near_the_target_and_nothing_of_the_consumer_is_lost() {
         let mut world = greedy(seed, producers, 30.0);
         let seen = world.watch(60.0);
         println!("{producers} producers: {seen:?}");
-        assert!((1.6..2.4).contains(&seen.mean), "{producers}: {seen:?}");
-        assert!(seen.low > 1.3 && seen.high < 2.6, "{producers}: {seen:?}");
+        assert!((1.75..2.25).contains(&seen.mean), "{producers}: {seen:?}");
+        assert!(seen.low > 1.4 && seen.high < 2.6, "{producers}: {seen:?}");
         assert!(seen.throughput > 0.99, "{producers}: {seen:?}");
     }
 }
@@ -112,7 +112,7 @@ fn a_group_that_commits_every_5_s_raises_the_target_and_keeps_its_throughput() {
         let target = world.producers[0].snapshot(world.now_ms).target.as_secs_f64();
         println!("{producers} producers: target {target} {seen:?}");
         assert!((10.0..11.5).contains(&target), "{target}");
-        assert!(seen.throughput > 0.99 && seen.peak < 1.4 * target, "{seen:?}");
+        assert!(seen.throughput > 0.99 && seen.peak < 1.45 * target, "{seen:?}");
     }
 }
 

@@ -184,6 +184,7 @@ impl Gate {
         }
         if self.follows() {
             self.ledger.take(partition as usize);
+            self.wave.sent(now);
         }
         self.counters.admitted += 1;
         Credit { partition, probe: self.breaker.take() }

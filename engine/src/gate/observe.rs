@@ -42,7 +42,8 @@ impl Gate {
         let released = self.release(elapsed);
         self.raise_target();
         self.notice_stuck();
-        self.follow(elapsed, released);
+        let above = self.wave.end(released, now);
+        self.follow(elapsed, above);
         self.refresh(now);
     }
 
@@ -166,7 +167,7 @@ impl Gate {
         }
     }
 
-    /// Releases what every group has done.
+    /// Releases what every group has done; returns how many own records that were.
     fn release(&mut self, elapsed: Duration) -> u64 {
         let mut released = 0;
         for partition in 0..self.logs.len() {
@@ -223,8 +224,8 @@ impl Gate {
         }
     }
 
-    /// Moves the window.
-    fn follow(&mut self, elapsed: Duration, released: u64) {
+    /// Moves the window. There were so many more own records on average than the answer found.
+    fn follow(&mut self, elapsed: Duration, above: f64) {
         let held_back = self.held_back.iter().flatten();
         let held_back = held_back
             .into_iter()
@@ -235,12 +236,11 @@ impl Gate {
         } else if let Some(slowest) = self.slowest() {
             let estimate = &self.groups[slowest.0 as usize].estimate;
             let stands = estimate.stands(self.config.probe_interval);
-            // An answer finds this producer's records at their fewest, just before it sends anew what
-            // the answer releases, and those of the others on average half-way. Half of its own makes
-            // it equal: or the larger one would see the shorter drain time, and stay the larger.
-            let own = estimate.rate().map_or(0.0, |rate| released as f64 / 2.0 / rate);
+            // What is done and not committed yet, half of a commit's worth on average, does not wait.
+            let above = estimate.rate().map_or(0.0, |rate| above / rate);
+            let mean = |drain: f64| (drain + above - estimate.spacing() / 2.0).max(0.0);
             let signal = Signal {
-                drain: estimate.drain_time().filter(|_| !stands).map(|drain| drain + own),
+                drain: estimate.drain_time().filter(|_| !stands).map(mean),
                 upper_bound: estimate.is_upper_bound(),
                 rate: estimate.rate(),
                 target: self.target.as_secs_f64(),
