@@ -1,17 +1,19 @@
-//! `tidegate bench`: fills a topic, and measures how fast it is consumed.
+//! `tidegate bench`: fills a topic, and measures how fast it is consumed and produced to.
 
 mod consume;
 mod keys;
 mod load;
 mod measure;
+mod produce;
 mod raw;
+mod records;
 
 use clap::{Args, Subcommand};
 
 use crate::exit::{EXIT_CODES, Failure};
 use crate::settings::OutputArgs;
 
-/// Fill a topic and measure how fast it is consumed.
+/// Fill a topic; measure how fast it is consumed and produced to.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct BenchArgs {
@@ -31,6 +33,9 @@ enum BenchCommand {
     /// Read a topic with librdkafka's batch call and no handler: what the client can do at most.
     #[command(after_help = EXIT_CODES)]
     Raw(Box<raw::RawArgs>),
+    /// Produce deterministic records with the gate open; creates the topic if it is missing.
+    #[command(after_help = EXIT_CODES)]
+    Produce(Box<produce::ProduceArgs>),
 }
 
 /// Runs the command.
@@ -42,5 +47,6 @@ pub(crate) fn run(args: BenchArgs, output: &OutputArgs) -> Result<(), Failure> {
         BenchCommand::Load(args) => load::run(&args, output),
         BenchCommand::Consume(args) => consume::run(&args, output),
         BenchCommand::Raw(args) => raw::run(&args, output),
+        BenchCommand::Produce(args) => produce::run(&args, output),
     }
 }

@@ -138,8 +138,11 @@ pub(crate) fn run(args: &ProduceArgs, output: &OutputArgs) -> Result<(), Failure
         true => Form::Json,
         false => Form::Text { key_delimiter: args.key_delimiter.clone() },
     };
-    let common =
-        Common { topic: topic.clone(), partition: args.partition, headers: args.headers.clone() };
+    let common = Common {
+        topic: topic.as_str().into(),
+        partition: args.partition,
+        headers: args.headers.clone(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(error.to_string()))?;
     let sender = reporter.sender();

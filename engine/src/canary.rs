@@ -31,6 +31,16 @@ pub enum Canary {
     RetryJumps,
     /// A record counts as finished before its dead letter is acknowledged.
     LetterCountedEarly,
+    /// A gate takes what was not learned of a group for everything.
+    UnknownReleases,
+    /// A gate keeps what it had in a log that was cut.
+    CutNotNoticed,
+    /// A gate releases nothing of a partition that the group has done.
+    IdleStaysShut,
+    /// A try of a half-open breaker whose record was refused counts as running for ever.
+    BreakerTryLost,
+    /// Windows of producers are not drawn together.
+    NotEqualised,
 }
 
 #[cfg(tidegate_canary)]
@@ -47,6 +57,11 @@ impl Canary {
         Self::RevokeForgets,
         Self::RetryJumps,
         Self::LetterCountedEarly,
+        Self::UnknownReleases,
+        Self::CutNotNoticed,
+        Self::IdleStaysShut,
+        Self::BreakerTryLost,
+        Self::NotEqualised,
     ];
 
     /// Its name on a command line.
@@ -62,10 +77,15 @@ impl Canary {
             Self::RevokeForgets => "revoke-forgets",
             Self::RetryJumps => "retry-jumps",
             Self::LetterCountedEarly => "letter-counted-early",
+            Self::UnknownReleases => "unknown-releases",
+            Self::CutNotNoticed => "cut-not-noticed",
+            Self::IdleStaysShut => "idle-stays-shut",
+            Self::BreakerTryLost => "breaker-try-lost",
+            Self::NotEqualised => "not-equalised",
         }
     }
 
-    /// Wakes this bug, and no other, in every engine of the process.
+    /// Wakes this bug, and no other, in every engine and gate of the process.
     pub fn plant(self) {
         PLANTED.store(self as u8, Ordering::Relaxed);
     }

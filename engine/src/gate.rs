@@ -20,6 +20,7 @@ mod probe;
 mod report;
 mod snapshot;
 mod state;
+mod wave;
 mod window;
 
 pub use breaker::BreakerState;
@@ -40,6 +41,7 @@ use bucket::TokenBucket;
 use drain::DrainEstimate;
 use ledger::{Ledger, Released};
 use partitioner::Spreader;
+use wave::Wave;
 use window::CreditWindow;
 
 /// Decides whether a producer may send its next record to a topic, by how far the consumer groups
@@ -52,7 +54,8 @@ use window::CreditWindow;
 ///   when the groups' progress is not known or there is none; and partitions that are stuck, each of
 ///   which has a cap of its own (with all but one of them stuck, less than three windows in all).
 /// - A probe that is late, lost or out of order costs throughput and never the bound: nothing is
-///   released that no answer named as released.
+///   released that no answer named as released. (When a log is cut, what is written to it while the
+///   answer that shows the cut is on its way counts as cut off as well.)
 /// - One stuck partition never shuts the topic.
 ///
 /// # The law
@@ -60,20 +63,25 @@ use window::CreditWindow;
 /// by the rate of its commits. At each probe, with the target `T`, the group's backlog at the target
 /// `B` (its rate times `T`), and `g = 1 - exp(-elapsed / 1 s)`:
 ///
-/// `W <- W (1 + g (min(0.95 T / D, 2) - 1 + 0.075 ln(B / W)))`
+/// `W <- W (1 + g (min(0.9 T / D, 2) - 1 + 0.06 ln(B / W)))`
 ///
 /// That is FAST TCP (Wei, Jin, Low and Hegde, 2006) with the drain time in the round trip's place, but
 /// for the last term. There each sender adds the same number of records; here each is drawn towards
 /// `B` by the logarithm of how far it is from it. Either makes the windows equal; but the additive
 /// term does so the faster the more producers there are, and adds up to an offset that grows with
-/// their number, whereas this one has the same time constant (13 s) for 2 as for 16, and an offset that
+/// their number, whereas this one has the same time constant (17 s) for 2 as for 16, and an offset that
 /// grows with the logarithm. It needs no number that fits one rate and not another. Of a consumer of
-/// 5,000/s, at a target of 2 s: 1, 2, 4 and 16 producers settle at 1.80, 1.89, 1.97 and 2.18 s, with no
-/// throughput lost and Jain indices of 0.97 to 1.00; one that joins has about 0.9 of its share after
-/// 40 to 60 s.
+/// 5,000/s, at a target of 2 s: 1, 2, 4 and 16 producers settle at 1.81, 1.93, 2.01 and 2.20 s, with no
+/// throughput lost and Jain indices above 0.97; one that joins has 0.7 to 1.1 of its share after 60 to
+/// 90 s.
+///
+/// `D` is the mean between two answers. An answer finds a producer's own records at their fewest, since
+/// credit comes with answers and is used at once, and those of the others half-way: a producer adds how
+/// many more of its own there were on average. And it takes off what is done and not committed yet,
+/// half of a commit's worth.
 ///
 /// The window grows only if it held the producer back since the last two probes (or is smaller than
-/// it began with, while the group has next to nothing to do), and falls only when `D` is beyond the aim,
+/// it began with, while the group has next to nothing to do), and falls only when `D` is beyond `T`,
 /// or, for a producer that is not held back, beyond 1.25 `T`.
 ///
 /// # How it is driven
@@ -101,6 +109,7 @@ pub struct Gate {
     partitions: u32,
     ledger: Ledger,
     window: CreditWindow,
+    wave: Wave,
     /// The window in records, and what of it one partition may have in any case.
     limit: u64,
     share: u64,
@@ -183,6 +192,7 @@ impl Gate {
             partitions: 0,
             ledger: Ledger::default(),
             window: CreditWindow::new(config.initial_window),
+            wave: Wave::new(now),
             limit: 0,
             share: 0,
             groups: (0..config.groups).map(|_| Group::default()).collect(),

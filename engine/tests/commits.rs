@@ -49,6 +49,8 @@ fn what_is_committed_is_offered_once() {
     engine.handle_committed(P, point.offset, true, at(1));
     assert!(!engine.has_uncommitted(P) && !engine.is_committing(P));
     assert!(commit(&mut engine).is_empty(), "nothing is new");
+    engine.handle_records(P, [], Some(Offset(1).into()), at(1));
+    assert!(!engine.has_uncommitted(P), "nor is the same position");
     assert_eq!(engine.snapshot(at(1)).partitions[0].committed, Some(Offset(1)));
 }
 

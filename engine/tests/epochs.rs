@@ -53,10 +53,10 @@ fn a_commit_names_the_epoch_up_to_which_all_its_ranges_are_valid() {
 
 #[test]
 fn a_position_behind_a_marker_is_committed_with_the_markers_epoch_or_with_none() {
-    let done = |leader_epoch| {
+    let done = |offset, leader_epoch| {
         let mut engine = with_ranges(-1, &[]);
         let record = Arrival { leader_epoch: 7, ..arrival(0, 1, 1) };
-        let position = Position { offset: Offset(2), leader_epoch };
+        let position = Position { offset: Offset(offset), leader_epoch };
         engine.handle_records(P, [record], Some(position), at(0));
         let unfinished = commit(&mut engine).remove(0);
         assert_eq!(unfinished.offset, Offset(0));
@@ -66,9 +66,10 @@ fn a_position_behind_a_marker_is_committed_with_the_markers_epoch_or_with_none()
         let point = commit(&mut engine).remove(0);
         (point.offset, point.leader_epoch)
     };
-    assert_eq!(done(9), (Offset(2), 9));
-    assert_eq!(done(-1), (Offset(2), -1), "with the record's it would look truncated");
+    assert_eq!(done(2, 9), (Offset(2), 9));
+    assert_eq!(done(2, -1), (Offset(2), -1), "with the record's it would look truncated");
     // Without a marker it is the record's, whether the source says so or not.
+    assert_eq!(done(1, -1), (Offset(1), 7));
     let mut engine = with_ranges(-1, &[]);
     read(&mut engine, 0, 7);
     assert_eq!(commit(&mut engine)[0].leader_epoch, 7);

@@ -218,6 +218,34 @@ fn a_truncated_log_releases_what_it_lost_and_an_answer_that_is_older_does_not() 
 }
 
 #[test]
+fn what_a_cut_log_gets_anew_is_not_released_by_commits_of_what_it_lost() {
+    let mut gate = gate_with(fixed(10), 1);
+    // Everything of its own is released; then the log loses half of it.
+    assert_eq!(send(&mut gate, 0, 0, 10, 0), 10);
+    tell(&mut gate, 500, &[(0, 10, at_offset(10))]);
+    tell(&mut gate, 1_000, &[(0, 5, at_offset(10))]);
+    assert_eq!(send(&mut gate, 0, 5, 99, 1_010), 10);
+    assert_eq!(gate.snapshot(at(1_010)).outstanding, 10);
+    // An answer without that group's commits leaves it at that.
+    tell(&mut gate, 1_500, &[(0, 15, Commit::Unknown)]);
+    assert_eq!(gate.snapshot(at(1_510)).outstanding, 10);
+    tell(&mut gate, 2_000, &[(0, 15, at_offset(15))]);
+    assert_eq!(gate.snapshot(at(2_010)).outstanding, 0);
+}
+
+#[test]
+fn what_was_released_beyond_the_end_of_a_log_is_forgotten_though_it_is_learned_later() {
+    let mut gate = gate_with(fixed(10), 1);
+    let mut no_log = probe(500, &[(0, 0, with_ranges(6, &[(7, 9)]))]);
+    no_log.logs = vec![None];
+    gate.handle_probe(&no_log, at(505));
+    tell(&mut gate, 1_000, &[(0, 5, Commit::Unknown)]);
+    assert_eq!(send(&mut gate, 0, 5, 99, 1_010), 10);
+    tell(&mut gate, 1_500, &[(0, 15, Commit::Unknown)]);
+    assert_eq!(gate.snapshot(at(1_510)).outstanding, 10);
+}
+
+#[test]
 fn a_topic_that_was_created_again_releases_everything() {
     let mut gate = gate_with(fixed(100), 1);
     tell(&mut gate, 0, &[(0, 0, at_offset(0))]);

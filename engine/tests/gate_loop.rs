@@ -112,7 +112,7 @@ fn a_group_that_commits_every_5_s_raises_the_target_and_keeps_its_throughput() {
         let target = world.producers[0].snapshot(world.now_ms).target.as_secs_f64();
         println!("{producers} producers: target {target} {seen:?}");
         assert!((10.0..11.5).contains(&target), "{target}");
-        assert!(seen.throughput > 0.99 && seen.peak < 1.4 * target, "{seen:?}");
+        assert!(seen.throughput > 0.99 && seen.peak < 1.45 * target, "{seen:?}");
     }
 }
 

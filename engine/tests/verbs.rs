@@ -22,6 +22,17 @@ fn a_slow_key_holds_nobody_else() {
 }
 
 #[test]
+fn the_records_that_a_call_gives_out_are_counted_and_added_to_those_before() {
+    let mut engine = engine(Config::default());
+    admit(&mut engine, P, 0, &[1, 2, 3, 4, 5], at(0));
+    let mut out = Vec::new();
+    assert_eq!(engine.poll_dispatch(&mut out, 2, at(0)), 2);
+    assert_eq!(engine.poll_dispatch(&mut out, 9, at(0)), 3);
+    assert_eq!(offsets(&out), [0, 1, 2, 3, 4]);
+    assert_eq!(engine.poll_dispatch(&mut out, 9, at(0)), 0);
+}
+
+#[test]
 fn a_record_without_a_key_waits_for_nobody_and_an_empty_key_is_a_key() {
     let hasher = KeyHasher::new(7);
     assert_eq!(hasher.hash(b""), hasher.hash(b""));

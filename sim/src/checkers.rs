@@ -12,6 +12,11 @@
 //! | `starts` | nothing starts of a partition that is not the member's to start |
 //! | `letters` | a dead letter counts only when it is written |
 //! | `liveness` | when faults stop, everything is finished and committed |
+//! | `gate_bound` | a gate sends nothing while as many records are outstanding as its window allows |
+//! | `gate_idle` | no gate is shut while the groups have nothing to do |
+//! | `gate_liveness` | when faults stop, whatever producers want to send is sent |
+//! | `settling` | the loop comes to rest near its target, keeps the consumers busy, and holds nobody back without need |
+//! | `fairness` | equal producers get equal shares |
 //!
 //! A checker reads a stream of [`Event`]s and nothing else, so it sees what the world sees and
 //! never the engine's insides. Its state is by partition and offset: offsets are expected to begin
@@ -23,28 +28,40 @@ mod attempts;
 mod book;
 mod budget;
 mod commit;
+mod fairness;
+mod gate_book;
+mod gate_bound;
+mod gate_idle;
+mod gate_liveness;
 mod lanes;
 mod letters;
 mod limit;
 mod liveness;
 mod order;
 mod repeats;
+mod settling;
 mod starts;
 #[cfg(test)]
 mod testing;
 mod window;
 
 use std::fmt;
+use std::time::Duration;
 
 pub use self::attempts::Attempts;
 pub use self::budget::Budget;
 pub use self::commit::Commit;
+pub use self::fairness::Fairness;
+pub use self::gate_bound::GateBound;
+pub use self::gate_idle::GateIdle;
+pub use self::gate_liveness::GateLiveness;
 pub use self::lanes::LaneBook;
 pub use self::letters::Letters;
 pub use self::limit::Limit;
 pub use self::liveness::{Liveness, Unfinished};
 pub use self::order::Order;
 pub use self::repeats::Repeats;
+pub use self::settling::Settling;
 pub use self::starts::Starts;
 pub use self::window::Window;
 use crate::history::Event;
@@ -109,6 +126,27 @@ pub struct Rules {
     pub max_bytes: u64,
     /// Offsets from the first unfinished record to the last that is read.
     pub max_window: u64,
+    /// Whether some producers have a gate.
+    pub gates: bool,
+    /// What is promised of a run of the closed loop, if it is one.
+    pub loops: Option<Loop>,
+}
+
+/// What the checkers must know of a run of the closed loop.
+#[derive(Clone, Copy, Debug)]
+pub struct Loop {
+    /// From when it is watched, in nanoseconds.
+    pub from: u64,
+    /// Until when.
+    pub until: u64,
+    /// Records that the consumers can do in a second.
+    pub speed: u64,
+    /// The drain time that the gates aim for.
+    pub target: Duration,
+    /// How many producers there are.
+    pub producers: u32,
+    /// Whether they want more than the consumers can do.
+    pub overloaded: bool,
 }
 
 /// All of them.
@@ -124,6 +162,18 @@ pub struct Checkers {
     starts: Starts,
     letters: Letters,
     liveness: Liveness,
+    gates: Option<Gates>,
+    rules: Rules,
+}
+
+/// Those that look at gates. There are none of them, and no cost, in a run without.
+#[derive(Debug)]
+struct Gates {
+    bound: GateBound,
+    idle: GateIdle,
+    liveness: GateLiveness,
+    fairness: Fairness,
+    settling: Settling,
 }
 
 impl Checkers {
@@ -140,7 +190,20 @@ impl Checkers {
             starts: Starts::default(),
             letters: Letters::default(),
             liveness: Liveness::default(),
+            gates: rules.gates.then(|| Gates {
+                bound: GateBound::default(),
+                idle: GateIdle::default(),
+                liveness: GateLiveness::default(),
+                fairness: Fairness::new(rules.loops),
+                settling: Settling::new(rules.loops),
+            }),
+            rules,
         }
+    }
+
+    /// What they were told of the run.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// Whether everything that was written is finished and committed.
@@ -165,11 +228,34 @@ impl Checker for Checkers {
         self.letters.see(event)?;
         self.commit.see(event)?;
         self.repeats.see(event)?;
-        self.liveness.see(event)
+        self.liveness.see(event)?;
+        match &mut self.gates {
+            Some(gates) => gates.see(event),
+            None => Ok(()),
+        }
     }
 
     fn finish(&mut self, at: u64) -> Result<(), Violation> {
+        if let Some(gates) = &mut self.gates {
+            gates.finish(at)?;
+        }
         self.liveness.finish(at)
+    }
+}
+
+impl Checker for Gates {
+    fn see(&mut self, event: &Event) -> Result<(), Violation> {
+        self.bound.see(event)?;
+        self.idle.see(event)?;
+        self.liveness.see(event)?;
+        self.fairness.see(event)?;
+        self.settling.see(event)
+    }
+
+    fn finish(&mut self, at: u64) -> Result<(), Violation> {
+        self.liveness.finish(at)?;
+        self.settling.finish(at)?;
+        self.fairness.finish(at)
     }
 }
 

@@ -131,6 +131,96 @@ reached! {
     StuckTold => "stuck handler reported",
     /// No progress was reported.
     NoProgressTold => "no progress reported",
+    /// A gate did not let a record through, since the window is used up.
+    RefusedWindow => "refused: window",
+    /// A partition has its share.
+    RefusedPartitionCap => "refused: share of a partition",
+    /// The group does not move in the partition.
+    RefusedStuck => "refused: partition stuck",
+    /// The group has no commit.
+    RefusedNoCommit => "refused: no commit yet",
+    /// The group does not move.
+    RefusedNoProgress => "refused: no progress",
+    /// The probe fails.
+    RefusedProbeFailed => "refused: probe fails",
+    /// The probe does not answer.
+    RefusedProbeOverdue => "refused: probe overdue",
+    /// The partitions are not known.
+    RefusedNoPartition => "refused: partitions unknown",
+    /// The absolute rate is used up.
+    RefusedRate => "refused: rate",
+    /// The breaker is open.
+    RefusedBreaker => "refused: breaker",
+    /// A record went by the floor rate.
+    Floor => "record let through by the floor rate",
+    /// The probe failed, and the window was kept.
+    Grace => "probe failed, window kept",
+    /// The target was raised for a group that commits seldom.
+    TargetRaised => "target raised",
+    /// The breaker was open.
+    BreakerOpen => "breaker open",
+    /// It was half-open.
+    BreakerHalfOpen => "breaker half-open",
+    /// A gate says that a partition is stuck.
+    AlertStuck => "gate tells a stuck partition",
+    /// And that it moves again.
+    AlertMoves => "gate tells that it moves again",
+    /// A gate noticed retention.
+    AlertRetention => "gate tells that retention passed a commit",
+    /// A gate noticed a truncation.
+    AlertTruncated => "gate tells a truncated log",
+    /// A gate noticed that the topic is another one.
+    AlertRecreated => "gate tells a topic made again",
+    /// A producer with a gate was killed.
+    GateCrash => "producer killed",
+    /// One began after another one.
+    GateRestart => "producer restarted",
+    /// And found a longer drain time than the target.
+    RestartLate => "producer restarted beyond the target",
+    /// A credit was given back unused.
+    GateCancel => "credit cancelled",
+    /// The absolute rate of a gate changed.
+    RateChanged => "rate changed",
+    /// The broker took no records for a while.
+    BrokerDown => "broker takes no records",
+    /// A record was not written.
+    SendFailed => "record not written",
+    /// A record was too large.
+    SendTooLarge => "record not taken",
+    /// It was written, and the answer said otherwise.
+    SendDenied => "record written, answer lost",
+    /// Written, but nobody knows where.
+    SendUntracked => "record written at an unknown offset",
+    /// The answer was late.
+    SendLate => "delivery told late",
+    /// Its producer was gone.
+    SendOrphan => "delivery of a producer that is gone",
+    /// The probe was down for a while.
+    ProbeDown => "probe down",
+    /// A probe was lost.
+    ProbeLost => "probe lost",
+    /// A probe's answer was late.
+    ProbeLate => "probe late",
+    /// It came after a newer one.
+    ProbeStale => "probe overtaken",
+    /// A probe failed.
+    ProbeFailed => "probe failed",
+    /// Something was missing in it.
+    ProbePartial => "probe with something missing",
+    /// It came twice.
+    ProbeTwice => "probe answered twice",
+    /// The plain group was held by a record.
+    PlainPoison => "plain group held by a record",
+    /// It went back.
+    PlainBack => "plain group went back",
+    /// It found itself outside of the log.
+    PlainReset => "plain group out of the log",
+    /// A run of the closed loop with producers that want more than the consumers can do.
+    LoopOverloaded => "loop, overloaded",
+    /// With producers that want less.
+    LoopIdle => "loop, not overloaded",
+    /// A producer began later.
+    LoopJoined => "loop, a producer joined",
     /// A finished record finished again.
     Repeated => "finished record finished again",
 }

@@ -211,6 +211,133 @@ pub enum What {
         /// Which.
         record: RecordAt,
     },
+    /// A producer begins its life, with a gate. Producers are numbered by themselves, each life
+    /// anew.
+    GateBegins {
+        /// Its number.
+        gate: u32,
+        /// How many groups it follows: the one whose commits are [`What::Commit`], and then those of
+        /// [`What::PlainCommit`].
+        groups: u32,
+        /// Records a second that may pass although the window is used up, when the gate says why.
+        floor_rate: u32,
+    },
+    /// It ends, and what it had outstanding is forgotten.
+    GateEnds {
+        /// Which.
+        gate: u32,
+    },
+    /// What a gate publishes of itself has changed.
+    GateSays {
+        /// Which.
+        gate: u32,
+        /// How many records may be outstanding.
+        window: u64,
+        /// How many partitions it knows.
+        partitions: u32,
+        /// Partitions that it says are stuck, a bit for each.
+        stuck: u64,
+    },
+    /// A producer has more records to send.
+    Wants {
+        /// Which.
+        gate: u32,
+        /// How many more.
+        records: u32,
+    },
+    /// It gives up some that it wanted to send.
+    Sheds {
+        /// Which.
+        gate: u32,
+        /// How many.
+        records: u32,
+    },
+    /// A gate lets a record through, and it is on its way.
+    Sent {
+        /// Which gate.
+        gate: u32,
+        /// To which partition.
+        partition: u32,
+        /// Whether the gate says that it does not know the groups' progress, or that there is none,
+        /// so that the floor rate may be used.
+        floor: bool,
+    },
+    /// A gate does not let a record through.
+    Refused {
+        /// Which gate.
+        gate: u32,
+        /// To which partition.
+        partition: u32,
+        /// Whether for the sake of the groups, and not of the rate or the broker.
+        for_groups: bool,
+    },
+    /// A producer learns that its record was written; it may not learn where.
+    Acknowledged {
+        /// Which gate.
+        gate: u32,
+        /// To which partition it went.
+        partition: u32,
+        /// What became of it.
+        record: Option<RecordAt>,
+    },
+    /// A producer learns that its record was not written, and has it again.
+    NotWritten {
+        /// Which gate.
+        gate: u32,
+        /// Where it was to go.
+        partition: u32,
+    },
+    /// A gate is given a probe's answer, whose parts follow.
+    Answer {
+        /// Which gate.
+        gate: u32,
+        /// When it was asked for.
+        asked: u64,
+        /// Which topic of this name it is about, 0 if unknown.
+        incarnation: u64,
+        /// Whether nothing is missing in it.
+        whole: bool,
+    },
+    /// A part of it: what the log holds.
+    AnswerLog {
+        /// Which gate.
+        gate: u32,
+        /// Of which partition.
+        partition: u32,
+        /// The first offset there is.
+        start: i64,
+        /// The next one to be written.
+        end: i64,
+    },
+    /// A part of it: what a group has committed.
+    AnswerCommit {
+        /// Which gate.
+        gate: u32,
+        /// Which group.
+        group: u32,
+        /// Of which partition.
+        partition: u32,
+        /// The committed offset, if there is one.
+        offset: Option<i64>,
+    },
+    /// A part of it: a finished range of the commit before.
+    AnswerRange {
+        /// Which gate.
+        gate: u32,
+        /// The first offset in it.
+        start: i64,
+        /// The first offset behind it.
+        end: i64,
+    },
+    /// Another group that gates follow committed an offset, without ranges.
+    PlainCommit {
+        /// Which group, from 1.
+        group: u32,
+        /// Of which partition.
+        partition: u32,
+        /// The next offset to process.
+        offset: i64,
+    },
 }
 
 /// A hash of all events in their order: equal for equal runs.
@@ -269,6 +396,37 @@ impl TraceHash {
             What::Foreign { partition } => (20, partition.into(), 0),
             What::LetterWritten { record: r } => (21, record(r), 0),
             What::LetterAnswered { record: r } => (22, record(r), 0),
+            What::GateBegins { gate, groups, .. } => (23, gate.into(), groups.into()),
+            What::GateEnds { gate } => (24, gate.into(), 0),
+            What::GateSays { gate, window, partitions, stuck } => {
+                (25, u64::from(gate) << 32 | u64::from(partitions), window ^ stuck.rotate_right(8))
+            }
+            What::Wants { gate, records } => (26, gate.into(), records.into()),
+            What::Sheds { gate, records } => (27, gate.into(), records.into()),
+            What::Sent { gate, partition, floor } => {
+                (28, u64::from(gate) << 32 | u64::from(partition), floor.into())
+            }
+            What::Refused { gate, partition, for_groups } => {
+                (29, u64::from(gate) << 32 | u64::from(partition), for_groups.into())
+            }
+            What::Acknowledged { gate, partition, record: r } => {
+                (30, u64::from(gate) << 32 | u64::from(partition), r.map_or(u64::MAX, record))
+            }
+            What::NotWritten { gate, partition } => (31, gate.into(), partition.into()),
+            What::Answer { gate, asked, incarnation, .. } => {
+                (32, u64::from(gate) ^ asked.rotate_left(20), incarnation)
+            }
+            What::AnswerLog { partition, start, end, .. } => {
+                (33, u64::from(partition) << 32 ^ start as u64, end as u64)
+            }
+            What::AnswerCommit { group, partition, offset, .. } => {
+                let place = u64::from(group) << 32 | u64::from(partition);
+                (34, place, offset.unwrap_or(-1) as u64)
+            }
+            What::AnswerRange { start, end, .. } => (35, start as u64, end as u64),
+            What::PlainCommit { group, partition, offset } => {
+                (36, u64::from(group) << 32 | u64::from(partition), offset as u64)
+            }
         };
         self.mix(tag);
         self.mix(a);

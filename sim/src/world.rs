@@ -3,12 +3,16 @@
 
 mod assigned;
 mod chaos;
+mod gate_plan;
 mod group;
 mod handlers;
 mod letters;
 mod log;
 mod member;
+mod plain;
 mod plan;
+mod probes;
+mod producers;
 mod shell;
 
 use std::any::Any;
@@ -21,7 +25,10 @@ use tidegate_engine::Instant;
 use self::group::Group;
 use self::log::{Log, Record};
 use self::member::Member;
+use self::plain::PlainGroup;
 use self::plan::{MILLI, Plan, SECOND};
+use self::probes::Probe;
+use self::producers::{Batch, Slot};
 use crate::checkers::{Checker, Checkers, Violation};
 use crate::history::{Event, TraceHash, What};
 use crate::{Coverage, Reached, Tape};
@@ -52,6 +59,17 @@ enum Timer {
     Stop { life: u32 },
     Restart { slot: u32 },
     ToMember { life: u32, what: Happens },
+    Encore,
+    Wants { slot: u32 },
+    ProducerStarts { slot: u32 },
+    ProducerDue { life: u32 },
+    PartitionsLearned { life: u32 },
+    BatchArrives { batch: u32 },
+    BatchAnswered { batch: u32 },
+    ProbeDue { life: u32 },
+    ProbeStep { probe: u32 },
+    PlainReads,
+    PlainCommits,
 }
 
 /// What happens to a member.
@@ -70,6 +88,14 @@ enum Happens {
     EngineDue,
 }
 
+/// Whether a few records more were sent after everything was done once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encore {
+    No,
+    Planned,
+    Played,
+}
+
 struct World<'t> {
     now: u64,
     tape: &'t mut Tape,
@@ -79,6 +105,15 @@ struct World<'t> {
     group: Group,
     /// By slot: a process that runs, if one does.
     members: Vec<Option<Member>>,
+    /// By slot: producers with a gate.
+    slots: Vec<Slot>,
+    gate_lives: u32,
+    batches: Vec<Option<Batch>>,
+    probes: Vec<Option<Probe>>,
+    plain: PlainGroup,
+    /// When the broker takes records again, and when probes are answered again.
+    broker_down_until: u64,
+    probes_down_until: u64,
     /// When the dead-letter topic can be written again.
     letters_down_until: u64,
     checkers: Checkers,
@@ -86,7 +121,10 @@ struct World<'t> {
     hash: TraceHash,
     kept: Option<Vec<Event>>,
     calm: bool,
+    /// Written without a gate, and in all.
     produced: u32,
+    written: u32,
+    encore: Encore,
     timers: BinaryHeap<Reverse<(u64, u64, Timer)>>,
     sequence: u64,
 }
@@ -112,6 +150,13 @@ fn play(tape: &mut Tape, coverage: &mut Coverage, keep: bool) -> Finished {
         logs: (0..partitions).map(|_| Log::default()).collect(),
         group: Group::new(partitions),
         members: (0..plan.members).map(|_| None).collect(),
+        slots: Vec::new(),
+        gate_lives: 0,
+        batches: Vec::new(),
+        probes: Vec::new(),
+        plain: PlainGroup::new(partitions),
+        broker_down_until: 0,
+        probes_down_until: 0,
         letters_down_until: 0,
         checkers: Checkers::new(plan.rules()),
         violation: None,
@@ -119,6 +164,8 @@ fn play(tape: &mut Tape, coverage: &mut Coverage, keep: bool) -> Finished {
         kept: keep.then(Vec::new),
         calm: false,
         produced: 0,
+        written: 0,
+        encore: Encore::No,
         timers: BinaryHeap::new(),
         sequence: 0,
         tape,
@@ -133,7 +180,7 @@ fn play(tape: &mut Tape, coverage: &mut Coverage, keep: bool) -> Finished {
     Finished {
         violation: world.violation,
         hash: world.hash.value(),
-        records: world.produced.into(),
+        records: world.written.into(),
         events: world.kept.unwrap_or_default(),
     }
 }
@@ -152,20 +199,26 @@ impl World<'_> {
         let calm_at = SECOND + self.plan.calm_after;
         self.at(calm_at, Timer::Calm);
         self.after(self.plan.chaos_every, Timer::Chaos);
+        if self.plan.gates.producers > 0 {
+            self.begin_producing();
+            self.begin_plain_group();
+        }
         while let Some(Reverse((at, _, timer))) = self.timers.pop() {
             self.now = at;
             self.fire(timer);
             if self.violation.is_some() {
                 return;
             }
-            let written = self.produced == self.plan.records;
-            if written && self.calm && self.checkers.is_complete() || at > calm_at + PATIENCE {
+            let written = self.produced == self.plan.gates.ungated && self.has_sent_all();
+            let is_complete = written && self.calm && self.checkers.is_complete();
+            if is_complete && !self.goes_on() || at > calm_at + PATIENCE {
                 break;
             }
         }
         self.violation = self.checkers.finish(self.now).err();
         if let Some(violation) = &mut self.violation {
-            let waits = self.members.iter().flatten().map(Member::waits_for);
+            let gates = self.slots.iter().flat_map(|s| &s.process).map(|p| p.waits_for(self.now));
+            let waits = self.members.iter().flatten().map(Member::waits_for).chain(gates);
             let waits: Vec<_> = waits.collect();
             violation.text = format!("{}; {}", violation.text, waits.join("; "));
         }
@@ -174,8 +227,32 @@ impl World<'_> {
         }
     }
 
+    /// Whether something is to come after everything is done: in a run with gates, which learn of it
+    /// and are to let a few records more through.
+    fn goes_on(&mut self) -> bool {
+        if self.plan.gates.encore == 0 {
+            return false;
+        }
+        if self.encore == Encore::No {
+            self.encore = Encore::Planned;
+            self.after(3 * SECOND, Timer::Encore);
+        }
+        self.encore == Encore::Planned
+    }
+
     fn fire(&mut self, timer: Timer) {
         match timer {
+            Timer::Encore => self.encore(),
+            Timer::Wants { slot } => self.wants(slot),
+            Timer::ProducerStarts { slot } => self.producer_starts(slot),
+            Timer::ProducerDue { life } => self.producer_due(life),
+            Timer::PartitionsLearned { life } => self.partitions_learned(life),
+            Timer::BatchArrives { batch } => self.batch_arrives(batch),
+            Timer::BatchAnswered { batch } => self.batch_answered(batch),
+            Timer::ProbeDue { life } => self.ask(life),
+            Timer::ProbeStep { probe } => self.probe_step(probe),
+            Timer::PlainReads => self.plain_reads(),
+            Timer::PlainCommits => self.plain_commits(),
             Timer::Produce => self.produce(),
             Timer::Chaos => self.chaos(),
             Timer::Calm => self.calm = true,

@@ -25,6 +25,8 @@ mod trouble;
 mod truncation;
 
 pub use dead_letter::KafkaDeadLetters;
+#[cfg(test)]
+pub(crate) use native::fail_fatally;
 pub use settings::{KafkaSettings, OnGap, SettingsError, StartFrom};
 pub(crate) use settings::{accept, no_nul};
 pub use source::KafkaSource;

@@ -14,6 +14,7 @@
 pub mod bare {
     //! For measurements: the client library without anything of ours.
     pub use crate::kafka::bare::BareConsumer;
+    pub use crate::producer::bare::BareProducer;
 }
 mod builder;
 mod clock;

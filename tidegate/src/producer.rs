@@ -1,15 +1,19 @@
 //! The producer half: records go out as far as the groups that consume them keep up.
 //!
 //! `builder` makes a [`Producer`], `record` is what it sends, `topic` the gate of one topic with its
-//! part in the probe, `room` what may be on its way in all, `client` the Kafka client and its
-//! delivery reports, `delivery` what becomes of a record, `send` the calls, `event` what is told.
+//! part in the probe, `room` what may be on its way in all, `on_their_way` what is, `client` the
+//! Kafka client, `reports` how its delivery reports are settled, `delivery` what becomes of a record, `send` the calls, `event` what is told,
+//! `bare` the client alone, for measurements.
 
+pub(crate) mod bare;
 mod builder;
 mod client;
 mod delivery;
 mod error;
 mod event;
+mod on_their_way;
 mod record;
+mod reports;
 mod room;
 mod send;
 mod topic;

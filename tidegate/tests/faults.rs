@@ -4,13 +4,14 @@
 
 mod common;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
 use common::{Recorder, Running, builder, may_come_again, on_both_protocols, recorded, wait_for};
 use tidegate::{Consumer, Record};
-use tidegate_testkit::history::{Happened, History, HistoryWriter};
+use tidegate_testkit::history::{Event, Happened, History, HistoryWriter};
 use tidegate_testkit::judge::{Judge, Ordering as Order};
 use tidegate_testkit::kafka::{Broker, Fill, NewTopic, Written, offsets};
 use tidegate_testkit::process::Guarded;
@@ -104,13 +105,43 @@ fn output(folder: &Path, name: &str) -> String {
     std::fs::read_to_string(folder.join(format!("output-{name}"))).unwrap_or_default()
 }
 
-/// Finished records of a member since `back` before its last event.
-fn finished_lately(history: &History, member: &str, back: Duration) -> u64 {
+/// How many handlers of a member have ended.
+fn ended(history: &History, member: &str) -> u64 {
+    let ended =
+        |event: &&Event| &*event.member == member && matches!(event.happened, Happened::End { .. });
+    history.events().iter().filter(ended).count() as u64
+}
+
+/// Waits until a member has committed after it gave partitions back: brokers refuse commits for about
+/// a second around a rebalance.
+fn wait_until_it_commits_again(folder: &Path, member: &str) {
+    wait_for("it to commit again", || {
+        let text = output(folder, member);
+        let released = text.rfind(" released").unwrap_or(text.len());
+        text[released..].contains(" committed ")
+    });
+}
+
+/// How many handlers of a member ended that the last commit of their partition may not cover. A commit
+/// is sent when the one before was answered, so that it covers what had ended by then.
+fn finished_since_commits(history: &History, member: &str) -> u64 {
     let own = || history.events().iter().filter(|event| &*event.member == member);
-    let last = own().map(|event| event.t_us).max().unwrap_or(0);
-    let since = last.saturating_sub(back.as_micros() as u64);
-    let finished = |happened: &Happened| matches!(happened, Happened::End { .. });
-    own().filter(|event| event.t_us >= since && finished(&event.happened)).count() as u64
+    // Of each partition when the last commit was answered, and the one before.
+    let mut answered: HashMap<i32, (u64, u64)> = HashMap::new();
+    for event in own() {
+        if let Happened::Commit { next } = &event.happened {
+            let (last, before) = answered.entry(next.partition).or_default();
+            *before = std::mem::replace(last, event.t_us);
+        }
+    }
+    let open = |event: &&Event| match &event.happened {
+        Happened::End { record, .. } => {
+            let (_, before) = answered.get(&record.partition).copied().unwrap_or_default();
+            event.t_us >= before
+        }
+        _ => false,
+    };
+    own().filter(open).count() as u64
 }
 
 #[test]
@@ -124,21 +155,20 @@ fn killed(protocol: &str, name: &str) {
     let written = fill(broker, name, 6, 20_000);
     let folder = tempfile::tempdir().unwrap();
     let history = || History::read(folder.path().join("history")).unwrap_or_else(|_| empty());
-    let ends = |member: &str| finished_lately(&history(), member, Duration::from_secs(1_000));
+    let ends = |member: &str| ended(&history(), member);
     let mut a = member(broker, name, "a", folder.path(), &protocol);
     wait_for("a to work", || ends("a") > 500);
     let mut b = member(broker, name, "b", folder.path(), &protocol);
     wait_for("b to work", || ends("b") > 500);
+    wait_until_it_commits_again(folder.path(), "a");
     a.kill();
     HistoryWriter::open(folder.path().join("history"), "a").unwrap().killed();
     wait_for("everything to be committed", || committed(broker, name) == 20_000);
     b.terminate();
     assert!(b.wait(Duration::from_secs(25)).unwrap().success(), "{}", output(folder.path(), "b"));
 
-    // What was in flight, and what was finished since the last commit that was answered: one
-    // interval, and the time that a commit takes.
-    let slack = Duration::from_millis(150);
-    let lately = finished_lately(&history(), "a", COMMIT_INTERVAL + slack);
+    // What was in flight, and what was finished since the last commit, however long that took.
+    let lately = finished_since_commits(&history(), "a");
     let report = Judge::expecting_written(&written)
         .ordering(Order::Key)
         .limit(LIMIT as usize)
@@ -161,19 +191,13 @@ fn paused(protocol: &str, name: &str) {
     let written = fill(broker, name, 4, 12_000);
     let folder = tempfile::tempdir().unwrap();
     let history = || History::read(folder.path().join("history")).unwrap_or_else(|_| empty());
-    let ends = |member: &str| finished_lately(&history(), member, Duration::from_secs(1_000));
+    let ends = |member: &str| ended(&history(), member);
     let interval = [("MEMBER_MAX_POLL", "6000"), ("MEMBER_PROTOCOL", protocol)];
     let a = member(broker, name, "a", folder.path(), &interval);
     wait_for("a to work", || ends("a") > 200);
     let mut b = member(broker, name, "b", folder.path(), &interval);
     wait_for("b to work", || ends("b") > 200);
-    // Brokers refuse commits for about a second around a rebalance.
-    let committed_since = || {
-        let text = output(folder.path(), "a");
-        let released = text.rfind(" released").unwrap_or(text.len());
-        text[released..].contains(" committed ")
-    };
-    wait_for("a to commit again", committed_since);
+    wait_until_it_commits_again(folder.path(), "a");
     a.pause();
     std::thread::sleep(Duration::from_secs(9));
     a.resume();
@@ -322,7 +346,7 @@ fn set_back(protocol: &str, name: &str) {
     ];
     let mut member = member(broker, name, "a", folder.path(), &more);
     let history = || History::read(folder.path().join("history")).unwrap_or_else(|_| empty());
-    let ends = || finished_lately(&history(), "a", Duration::from_secs(1_000));
+    let ends = || ended(&history(), "a");
     // Under load,
     wait_for("a to work", || ends() > 1_000);
     set(-3_600);

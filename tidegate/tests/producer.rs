@@ -131,7 +131,7 @@ fn flood(producer: &Producer, name: &str, tasks: usize) -> (Arc<AtomicU64>, Arc<
                 if stop.load(Ordering::Relaxed) {
                     return;
                 }
-                let record = ProducerRecord::to(&name)
+                let record = ProducerRecord::to(name.as_str())
                     .with_key(format!("{task}-{n}"))
                     .with_value(vec![b'x'; 100]);
                 if producer.send(record).await.is_ok() {
@@ -269,6 +269,26 @@ async fn sends_that_are_dropped_leak_neither_credit_nor_room() {
     for _ in 0..10 {
         tokio::time::timeout(5 * S, producer.send(record())).await.unwrap().unwrap();
     }
+    producer.close(10 * S).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_that_the_topic_does_not_have_is_told_at_once() {
+    let broker = topic("p-missing", 2);
+    let producer = producer(broker, TopicGate::new("p-missing").follow("p-missing"));
+    // Sent before it is known how many there are: it waits until then, and no longer.
+    let record = || ProducerRecord::to("p-missing").with_value("v").with_partition(2);
+    let sent = tokio::time::timeout(20 * S, producer.send(record())).await.unwrap();
+    let missing = |cause: &NotSent| {
+        let expected = (2, 2);
+        matches!(cause, NotSent::UnknownPartition { partition, partitions, .. }
+            if (*partition, *partitions) == expected)
+    };
+    let refused = sent.unwrap_err();
+    assert!(missing(&refused.cause), "{refused}");
+    assert_eq!(refused.record, record());
+    assert!(missing(&producer.try_send(record()).unwrap_err().cause));
+    assert!(missing(&producer.ready(&record()).await.unwrap_err()));
     producer.close(10 * S).await.unwrap();
 }
 

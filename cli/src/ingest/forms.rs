@@ -87,7 +87,7 @@ pub(super) fn records(
 }
 
 fn lines(topic: &str, body: &[u8]) -> Result<Vec<ProducerRecord>, BadBody> {
-    let common = Common { topic: topic.to_owned(), partition: None, headers: Vec::new() };
+    let common = Common { topic: topic.into(), partition: None, headers: Vec::new() };
     let mut records = Vec::new();
     for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
         let line = line.trim_ascii();

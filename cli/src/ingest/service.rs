@@ -74,8 +74,6 @@ impl Service {
             return Ok(answer::wrong_method("POST"));
         }
         let asked = request::read(head, topic)?;
-        self.check_partition(&asked.record)
-            .map_err(|words| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, words))?;
         if body.size_hint().lower() > self.max_body as u64 {
             return Err(self.unread(Unread::TooLarge));
         }

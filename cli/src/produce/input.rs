@@ -1,5 +1,7 @@
 //! Lines of standard input as records.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -17,7 +19,7 @@ pub(crate) enum Form {
 /// What every record of a call has.
 #[derive(Clone, Debug)]
 pub(crate) struct Common {
-    pub(crate) topic: String,
+    pub(crate) topic: Arc<str>,
     pub(crate) partition: Option<u32>,
     pub(crate) headers: Vec<(String, String)>,
 }
@@ -27,7 +29,7 @@ pub(crate) struct Common {
 /// # Errors
 /// In words, when the line is not what it should be.
 pub(crate) fn record(form: &Form, common: &Common, line: &[u8]) -> Result<ProducerRecord, String> {
-    let mut record = ProducerRecord::to(&common.topic);
+    let mut record = ProducerRecord::to(Arc::clone(&common.topic));
     if let Some(partition) = common.partition {
         record = record.with_partition(partition);
     }
@@ -136,7 +138,7 @@ mod tests {
 
     fn common() -> Common {
         let headers = vec![("h".to_owned(), "v".to_owned())];
-        Common { topic: "t".to_owned(), partition: None, headers }
+        Common { topic: "t".into(), partition: None, headers }
     }
 
     fn expected() -> ProducerRecord {

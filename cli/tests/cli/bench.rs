@@ -100,6 +100,30 @@ fn raw_prints_the_same_line() {
 }
 
 #[test]
+fn produce_writes_the_same_records_with_and_without_a_gate() {
+    let contents = |topic| {
+        let records = read_topic(&Broker::shared().properties(), topic, Isolation::Committed);
+        records.into_iter().map(|r| (r.partition, r.offset, r.key, r.value)).collect::<Vec<_>>()
+    };
+    let produce = |topic, more: &[&str]| {
+        let args = ["produce", "-t", topic, "--partitions", "4", "--records", "5000"];
+        line(&bench(&[&args[..], more].concat()))
+    };
+    let (gated, bare) = (produce("bench-gated", &[]), produce("bench-bare", &["--bare"]));
+    assert_eq!(
+        (&gated["peer"], &bare["peer"]),
+        (&"tidegate".into(), &"librdkafka-producer".into())
+    );
+    for line in [&gated, &bare] {
+        assert_eq!((&line["records"], &line["committed"]), (&5_000.into(), &5_000.into()));
+        assert!(line["records_per_s"].as_f64().unwrap() > 0.0, "{line}");
+    }
+    assert_eq!(contents("bench-gated").len(), 5_000);
+    assert!(contents("bench-gated") == contents("bench-bare"), "and each where Java puts it");
+    assert_eq!(produce("bench-gated", &[])["committed"], 10_000);
+}
+
+#[test]
 fn a_topic_that_is_not_there_is_named() {
     let broker = Broker::shared().bootstrap();
     for peer in ["consume", "raw"] {

@@ -65,7 +65,7 @@ impl<P: Clone> Engine<P> {
         partition.uncommitted_since = partition.has_uncommitted().then_some(now);
         if core::mem::take(&mut partition.stalled) {
             let ready = partition.ready_count;
-            let joins = ready > 0 && !core::mem::replace(&mut partition.in_ring, ready > 0);
+            let joins = ready > 0 && !core::mem::replace(&mut partition.in_ring, true);
             self.ready += ready;
             if joins {
                 self.ring.push_back(id);

@@ -104,11 +104,16 @@ impl Ledger {
     /// Forgets delivered records at `end` or above: the log does not have them any more.
     pub(super) fn truncate(&mut self, partition: usize, end: Offset) -> u64 {
         let mut gone = 0;
-        self.change(partition, |account| {
-            account.released_below = account.released_below.map(|below| below.min(end));
-            gone = account.owned.remove_from(end);
-        });
+        self.change(partition, |account| gone = account.owned.remove_from(end));
         gone
+    }
+
+    /// The log ends here, perhaps before what was released: what is written there from now on is
+    /// something else, and not released.
+    pub(super) fn log_ends(&mut self, partition: usize, end: Offset) {
+        if let Some(account) = self.accounts.get_mut(partition) {
+            account.released_below = account.released_below.map(|below| below.min(end));
+        }
     }
 
     /// Forgets every delivered record of a partition: its log is another one now, or gone.
@@ -146,6 +151,15 @@ pub(super) struct Released {
 }
 
 impl Released {
+    /// The log ends here: what was released behind it is not there any more.
+    pub(super) fn log_ends(&mut self, end: Offset) {
+        self.below = self.below.min(end);
+        if self.finished.iter().any(|range| range.end > end) {
+            let up_to = |r: OffsetRange| OffsetRange { start: r.start, end: r.end.min(end) };
+            self.finished = FinishedRanges::from_any(self.finished.iter().map(up_to));
+        }
+    }
+
     /// What both have released.
     pub(super) fn and(&self, other: &Self) -> Self {
         let below = self.below.min(other.below);

@@ -11,6 +11,7 @@ use super::{
     Alert, BreakerState, Cause, Commit, Gate, GroupId, LogSpan, Mode, ProbeFailure, ProbeSample,
     Reason,
 };
+use crate::canary::{Canary, is_planted};
 use crate::{FinishedRanges, Instant, OffsetRange};
 
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
@@ -38,10 +39,11 @@ impl Gate {
             let target = self.target;
             self.groups[group].estimate.update(&seen, target, sample.asked);
         }
-        self.release(elapsed);
+        let released = self.release(elapsed);
         self.raise_target();
         self.notice_stuck();
-        self.follow(elapsed);
+        let above = self.wave.end(released, now);
+        self.follow(elapsed, above);
         self.refresh(now);
     }
 
@@ -81,7 +83,16 @@ impl Gate {
             // Only what was delivered before the probe asked must be in its answer.
             let expected = log.delivered.filter(|(_, by)| *by <= sample.asked);
             log.delivered = self.ledger.delivered_end(partition).map(|end| (end, now));
-            if expected.is_some_and(|(expected, _)| end < expected) {
+            // Whoever writes there next writes something that nobody has released yet.
+            self.ledger.log_ends(partition, end);
+            for group in &mut self.groups {
+                let known = group.released.get_mut(partition);
+                if let Some(released) = known.and_then(|known| known.released.as_mut()) {
+                    released.log_ends(end);
+                }
+            }
+            let is_cut = expected.is_some_and(|(expected, _)| end < expected);
+            if is_cut && !is_planted(Canary::CutNotNoticed) {
                 let records = self.ledger.truncate(partition, end);
                 if records > 0 {
                     let partition = partition as u32;
@@ -118,7 +129,13 @@ impl Gate {
             (commit, _) => commit,
         };
         match commit {
-            Commit::Unknown => None,
+            Commit::Unknown => {
+                if is_planted(Canary::UnknownReleases) {
+                    let below = span?.end;
+                    known.released = Some(Released { below, finished: FinishedRanges::default() });
+                }
+                None
+            }
             Commit::None => {
                 let start = span?.start;
                 known.committed = false;
@@ -150,13 +167,17 @@ impl Gate {
         }
     }
 
-    /// Releases what every group has done.
-    fn release(&mut self, elapsed: Duration) {
+    /// Releases what every group has done; returns how many own records that were.
+    fn release(&mut self, elapsed: Duration) -> u64 {
         let mut released = 0;
         for partition in 0..self.logs.len() {
             let of_group = |group: &super::Group| group.released.get(partition)?.released.clone();
             let all = self.groups.iter().map(of_group);
             let all = all.reduce(|a, b| Some(a?.and(&b?))).flatten();
+            let idle = |group: &super::Group| group.estimate.lag() == 0;
+            if is_planted(Canary::IdleStaysShut) && self.groups.iter().all(idle) {
+                continue;
+            }
             if let Some(Released { below, finished }) = all {
                 released += self.ledger.release(partition, below, &finished);
             }
@@ -167,6 +188,7 @@ impl Gate {
             let new = weight(elapsed, RELEASE_HORIZON);
             self.release_rate += new * (seen - self.release_rate);
         }
+        released
     }
 
     /// The target has room for two commits and a probe.
@@ -202,8 +224,8 @@ impl Gate {
         }
     }
 
-    /// Moves the window.
-    fn follow(&mut self, elapsed: Duration) {
+    /// Moves the window. There were so many more own records on average than the answer found.
+    fn follow(&mut self, elapsed: Duration, above: f64) {
         let held_back = self.held_back.iter().flatten();
         let held_back = held_back
             .into_iter()
@@ -214,8 +236,11 @@ impl Gate {
         } else if let Some(slowest) = self.slowest() {
             let estimate = &self.groups[slowest.0 as usize].estimate;
             let stands = estimate.stands(self.config.probe_interval);
+            // What is done and not committed yet, half of a commit's worth on average, does not wait.
+            let above = estimate.rate().map_or(0.0, |rate| above / rate);
+            let mean = |drain: f64| (drain + above - estimate.spacing() / 2.0).max(0.0);
             let signal = Signal {
-                drain: estimate.drain_time().filter(|_| !stands),
+                drain: estimate.drain_time().filter(|_| !stands).map(mean),
                 upper_bound: estimate.is_upper_bound(),
                 rate: estimate.rate(),
                 target: self.target.as_secs_f64(),

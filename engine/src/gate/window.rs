@@ -5,13 +5,14 @@
 //! window is drawn towards the backlog that is aimed for, by the logarithm of how far it is from it:
 //! a small window relatively more than a large one, so that they become equal, with a time constant
 //! that does not depend on how many producers there are. What they are drawn by adds up to an
-//! offset: with `n` producers the drain time settles at `aim / (1 - 0.075 ln n)`. The constants were
+//! offset: with `n` producers the drain time settles at `aim / (1 - 0.06 ln n)`. The constants were
 //! chosen so that this stays within a tenth of the target from 1 to 16 producers, as it is measured
 //! in `tests/gate_loop.rs`.
 
 use core::time::Duration;
 
 use super::math::{ln, weight};
+use crate::canary::{Canary, is_planted};
 
 /// The window follows with this horizon.
 const HORIZON: Duration = Duration::from_secs(1);
@@ -19,10 +20,10 @@ const HORIZON: Duration = Duration::from_secs(1);
 const MOST_GROWTH: f64 = 2.0;
 /// How strongly windows are drawn together: the difference of their logarithms shrinks by this part
 /// in each second.
-const EQUALISING: f64 = 0.075;
+const EQUALISING: f64 = 0.06;
 /// The aim is this part of the target: a lone producer settles somewhat below the target and many
 /// somewhat above.
-const AIM: f64 = 0.95;
+const AIM: f64 = 0.90;
 /// A producer that is not held back keeps its window up to so many times the target: a burst that is
 /// as large as the target allows must not be held back the next time because of a noisy reading.
 const TOLERATED: f64 = 1.25;
@@ -86,7 +87,10 @@ impl CreditWindow {
         let aim = target * AIM;
         // Compared by multiplying, since the drain time may be zero.
         let factor = if drain * MOST_GROWTH > aim { aim / drain } else { MOST_GROWTH };
-        let drawn = backlog.map_or(0.0, |backlog| EQUALISING * ln(backlog / self.records));
+        let mut drawn = backlog.map_or(0.0, |backlog| EQUALISING * ln(backlog / self.records));
+        if is_planted(Canary::NotEqualised) {
+            drawn = 0.0;
+        }
         let change = weight(elapsed, HORIZON) * (factor - 1.0 + drawn);
         let falls_beyond = if signal.held_back { aim } else { target * TOLERATED };
         let may_fall = drain > falls_beyond && !signal.upper_bound;
@@ -141,8 +145,8 @@ mod tests {
     #[test]
     fn it_falls_only_beyond_the_target_and_never_to_nothing() {
         assert_eq!(after(signal(2.4, false), 10), 1_000);
-        assert!(after(signal(4.0, false), 10) < 300);
-        assert!(after(signal(4.0, true), 10) < 300);
+        assert!(after(signal(4.0, false), 10) < 330);
+        assert!(after(signal(4.0, true), 10) < 330);
         assert_eq!(after(signal(1_000.0, true), 1_000), 20, "a five-hundredth of 10,000");
         assert!(after(Signal { upper_bound: true, ..signal(4.0, true) }, 10) >= 1_000);
     }

@@ -1,6 +1,8 @@
 //! Histories for the checkers' own tests.
 
-use super::Checker;
+use std::time::Duration;
+
+use super::{Checker, Loop};
 use crate::history::{Ending, Event, RecordAt, What};
 
 /// A history that is written one event after another, a microsecond apart.
@@ -32,6 +34,11 @@ impl Run {
     pub(super) fn member(&mut self, member: u32) -> &mut Self {
         self.member = member;
         self
+    }
+
+    /// The time of the next event.
+    pub(super) fn now(&self) -> u64 {
+        self.events.len() as u64 * 1_000
     }
 
     pub(super) fn push(&mut self, what: What) -> &mut Self {
@@ -121,6 +128,23 @@ impl Run {
         }
         self
     }
+}
+
+/// A loop that is watched for a while.
+pub(super) fn of_a_loop() -> Loop {
+    Loop {
+        from: 0,
+        until: 1_000_000,
+        speed: 1_000,
+        target: Duration::from_secs(2),
+        producers: 1,
+        overloaded: true,
+    }
+}
+
+/// A record of the first leader epoch.
+pub(super) fn record(partition: u32, offset: i64) -> RecordAt {
+    at(partition, offset)
 }
 
 fn at(partition: u32, offset: i64) -> RecordAt {

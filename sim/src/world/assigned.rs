@@ -63,13 +63,10 @@ impl World<'_> {
             Some(_) => self.group.committed[partition as usize].as_ref().map_or(-1, |c| c.epoch),
             None => -1,
         };
+        let incarnation = self.incarnation(partition as usize);
         let Some(member) = &mut self.members[slot] else { return Ok(()) };
         let (life, is_older) = (member.life, member.is_older);
-        let start = Start {
-            committed: committed.map(Offset),
-            metadata,
-            incarnation: 7 + u64::from(partition) + 1_000 * u64::from(log.topic),
-        };
+        let start = Start { committed: committed.map(Offset), metadata, incarnation };
         let refused = member.engine.handle_assigned(PartitionId(partition), start, now);
         member.begins += 1;
         member.held.push(Held {

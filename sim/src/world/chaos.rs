@@ -19,6 +19,9 @@ impl World<'_> {
         if self.tape.chance(self.plan.foreign_per_mille) {
             self.foreign_commit();
         }
+        if self.plan.gates.producers > 0 {
+            self.break_producers();
+        }
         let slot = self.tape.below(self.plan.members) as usize;
         let Some(life) = self.members[slot].as_ref().map(|m| m.life) else { return };
         if self.tape.chance(self.plan.kill_per_mille) {
@@ -32,6 +35,24 @@ impl World<'_> {
             self.begin_leaving(slot);
         } else if self.tape.chance(self.plan.limit_per_mille) {
             self.change_limit(slot);
+        }
+    }
+
+    /// Producers with a gate, and what they need of the cluster.
+    fn break_producers(&mut self) {
+        if self.tape.chance(self.plan.gates.outage_per_mille) {
+            self.hit(Reached::BrokerDown);
+            self.broker_down_until = self.now + self.tape.up_to(3 * SECOND);
+        }
+        if self.tape.chance(self.plan.gates.probe.down_per_mille) {
+            self.hit(Reached::ProbeDown);
+            self.probes_down_until = self.now + self.tape.up_to(5 * SECOND);
+        }
+        let slot = self.tape.below(self.plan.gates.producers);
+        if self.tape.chance(self.plan.gates.crash_per_mille) {
+            self.crash_producer(slot);
+        } else if self.tape.chance(self.plan.gates.rate_per_mille) {
+            self.change_rate(slot);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The log: what is written, what retention takes, and what an unclean election cuts off.
 
-use super::{Happens, Timer, World};
+use super::producers::Pending;
+use super::{Happens, SECOND, Timer, World};
 use crate::Reached;
 use crate::history::{NOBODY, RecordAt, What};
 
@@ -50,15 +51,22 @@ impl Log {
 }
 
 impl World<'_> {
+    /// A hash of the topic's id, as far as one partition is concerned.
+    pub(super) fn incarnation(&self, partition: usize) -> u64 {
+        7 + partition as u64 + 1_000 * u64::from(self.logs[partition].topic)
+    }
+
+    /// Somebody writes without a gate.
     pub(super) fn produce(&mut self) {
+        let ungated = self.plan.gates.ungated;
         for _ in 0..self.plan.batch {
-            if self.produced == self.plan.records {
+            if self.produced == ungated {
                 break;
             }
             self.produced += 1;
             self.write();
         }
-        if self.produced < self.plan.records {
+        if self.produced < ungated {
             self.after(self.plan.produce_every, Timer::Produce);
         }
         for slot in 0..self.members.len() {
@@ -69,6 +77,12 @@ impl World<'_> {
     fn write(&mut self) {
         let byte = u32::from(self.tape.byte());
         let partition = byte % self.logs.len() as u32;
+        let pending = self.draw_record(byte);
+        self.append(partition, pending);
+    }
+
+    /// A record to write.
+    pub(super) fn draw_record(&mut self, byte: u32) -> Pending {
         let key = (!self.tape.chance(self.plan.keyless_per_mille)).then(|| {
             // Low keys are hot.
             self.tape.below(self.plan.keys) * self.tape.below(256) / 256
@@ -80,6 +94,11 @@ impl World<'_> {
         if key.is_none() {
             self.hit(Reached::Keyless);
         }
+        Pending { key, bytes }
+    }
+
+    pub(super) fn append(&mut self, partition: u32, pending: Pending) -> RecordAt {
+        let Pending { key, bytes } = pending;
         let before = self.tape.chance(self.plan.gap_per_mille);
         let behind = self.tape.chance(self.plan.gap_per_mille);
         self.coverage.add(Reached::Gap, u64::from(before) + u64::from(behind));
@@ -88,7 +107,9 @@ impl World<'_> {
         log.end = offset + 1 + i64::from(behind);
         let at = RecordAt { partition, offset, epoch: log.epoch };
         log.records.push(Record { at, key, bytes });
+        self.written += 1;
         self.tell(NOBODY, What::Written { record: at, key, bytes });
+        at
     }
 
     /// A replica that had not everything becomes the leader.
@@ -137,6 +158,7 @@ impl World<'_> {
         self.tell(NOBODY, What::Truncated { partition, offset: 0, epoch });
         self.tell(NOBODY, What::Reset { partition, offset: 0 });
         self.group.committed[partition as usize] = None;
+        self.plain.forget(partition);
         if let Some(owner) = self.group.owners[partition as usize].take().filter(|o| o.told) {
             let delay = self.tape.up_to(self.plan.session);
             let gone = Happens::TopicGone { partition, assignment: owner.assignment };
@@ -153,6 +175,11 @@ impl World<'_> {
         self.hit(Reached::PartitionAdded);
         self.logs.push(Log::default());
         self.group.add_partition();
+        self.plain.add_partition();
+        for life in self.gates() {
+            let delay = self.tape.up_to(SECOND);
+            self.after(delay, Timer::PartitionsLearned { life });
+        }
         self.rebalance();
     }
 }

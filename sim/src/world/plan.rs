@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tidegate_engine::{AfterLastAttempt, Backoff, Config, Ordering};
 
+use super::gate_plan::GatePlan;
 use crate::Tape;
 use crate::checkers::{Lanes, Rules};
 
@@ -70,18 +71,27 @@ pub(super) struct Plan {
     pub(super) leave_per_mille: u32,
     pub(super) limit_per_mille: u32,
     pub(super) calm_after: u64,
+    pub(super) gates: GatePlan,
+}
+
+/// A fault exists in a third of the runs.
+pub(super) fn rate(tape: &mut Tape, most: u32) -> u32 {
+    if tape.below(3) == 2 { tape.between(1, most) } else { 0 }
+}
+
+/// One after which the checkers must excuse more exists in a sixth.
+fn rare(tape: &mut Tape, most: u32) -> u32 {
+    if tape.below(6) == 5 { tape.between(1, most) } else { 0 }
 }
 
 impl Plan {
     pub(super) fn draw(tape: &mut Tape) -> Self {
-        /// A fault exists in a third of the runs.
-        fn rate(tape: &mut Tape, most: u32) -> u32 {
-            if tape.below(3) == 2 { tape.between(1, most) } else { 0 }
-        }
-        /// One after which the checkers must excuse more exists in a sixth.
-        fn rare(tape: &mut Tape, most: u32) -> u32 {
-            if tape.below(6) == 5 { tape.between(1, most) } else { 0 }
-        }
+        let mut plan = Self::draw_consumers(tape);
+        GatePlan::draw(&mut plan, tape);
+        plan
+    }
+
+    fn draw_consumers(tape: &mut Tape) -> Self {
         let milli = |n: u32| u64::from(n) * MILLI;
         Self {
             config: config(tape),
@@ -131,6 +141,7 @@ impl Plan {
             leave_per_mille: rate(tape, 200),
             limit_per_mille: rate(tape, 300),
             calm_after: u64::from(tape.between(1, 6)) * SECOND,
+            gates: GatePlan::default(),
         }
     }
 
@@ -145,6 +156,8 @@ impl Plan {
             max_queued: self.config.max_queued,
             max_bytes: self.config.max_bytes,
             max_window: self.config.max_window,
+            gates: self.gates.producers > 0,
+            loops: self.gates.loops.map(|loops| loops.calm(self)),
         }
     }
 }

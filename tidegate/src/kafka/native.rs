@@ -21,9 +21,13 @@ mod client;
 mod committed;
 mod event;
 mod partition;
+#[cfg(test)]
+mod testing;
 
 pub(crate) use admin::{AdminAnswer, TopicFacts};
 pub(crate) use bare::BareClient;
 pub(crate) use client::{NativeClient, OffsetPoint, Sought};
 pub(crate) use event::{Answer, NativeEvent, Rebalance};
 pub(crate) use partition::PartitionQueue;
+#[cfg(test)]
+pub(crate) use testing::fail_fatally;

@@ -9,6 +9,7 @@ mod clients;
 mod round;
 
 use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
@@ -39,7 +40,7 @@ pub(crate) trait Follower: Send + Sync {
     fn handle_failure(&self, failure: ProbeFailure, detail: &str);
 }
 
-/// Asks at an interval how far consumer groups are, by one thread and a client for each group, for any
+/// Asks at intervals how far consumer groups are, by one thread and a client for each group, for any
 /// number of [producers](crate::Producer). Cloning it is cheap; it ends with its last clone.
 #[derive(Clone)]
 pub struct Probe {
@@ -78,7 +79,7 @@ impl Probe {
         Ok(Self { shared: Arc::new(Shared { followers, stopped, interval }) })
     }
 
-    /// How often it asks.
+    /// How long it waits at most before it asks again; it is at least half of that.
     pub fn interval(&self) -> Duration {
         self.shared.interval
     }
@@ -100,6 +101,14 @@ impl fmt::Debug for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Probe").field("interval", &self.shared.interval).finish_non_exhaustive()
     }
+}
+
+/// A half of the interval to all of it, at random: probes of different producers that kept step with
+/// each other would always find the backlog in the same order, and one producer's part before it is sent.
+fn spaced(interval: Duration) -> Duration {
+    // Each hasher has keys of its own, and the hash of nothing under them is random enough.
+    let random = RandomState::new().build_hasher().finish();
+    interval / 2 + interval.mul_f64((random >> 11) as f64 / (1u64 << 54) as f64)
 }
 
 /// What the thread does.
@@ -130,7 +139,7 @@ impl Work {
             }
             let started = Instant::now();
             self.round(followers);
-            next = (started + self.interval).max(Instant::now() + Duration::from_millis(1));
+            next = (started + spaced(self.interval)).max(Instant::now() + Duration::from_millis(1));
         }
     }
 
@@ -154,5 +163,23 @@ impl Work {
             }
         }
         round.tell();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_are_spaced_at_random_within_the_interval() {
+        let interval = Duration::from_millis(500);
+        let all: Vec<_> = (0..1_000).map(|_| spaced(interval)).collect();
+        assert!(all.iter().all(|spaced| (interval / 2..=interval).contains(spaced)));
+        let quarter = |n: u32| {
+            let (from, to) = (interval * (4 + n) / 8, interval * (5 + n) / 8);
+            all.iter().filter(|spaced| (from..to).contains(*spaced)).count()
+        };
+        let quarters = [quarter(0), quarter(1), quarter(2), quarter(3)];
+        assert!(quarters.iter().all(|count| (150..350).contains(count)), "{quarters:?}");
     }
 }

@@ -11,6 +11,8 @@ use tidegate_engine::gate::{Gate, GateConfig, WhenShut, Window};
 
 use super::client::Client;
 use super::event::ProducerEvent;
+use super::on_their_way::OnTheirWay;
+use super::reports::Settling;
 use super::room::Room;
 use super::send::{Inner, Producer};
 use super::topic::{Listener, Topic};
@@ -244,9 +246,10 @@ impl ProducerBuilder {
             }
         }
         let room = Arc::new(Room::new(self.max_records, self.max_bytes));
-        let inconsistent =
-            |error: rdkafka::error::KafkaError| SettingsError::Inconsistent(error.to_string());
-        let client = Client::new(config, Arc::clone(&room)).map_err(inconsistent)?;
+        let on_their_way = Arc::new(OnTheirWay::new(topics.len()));
+        let settling = Arc::new(Settling { topics, room, on_their_way });
+        let client = Client::new(config, Arc::clone(&settling))
+            .map_err(|error| SettingsError::Inconsistent(error.to_string()))?;
         let probe = match self.probe {
             Some(probe) => probe,
             None => {
@@ -258,11 +261,20 @@ impl ProducerBuilder {
                 Probe::start(settings.connection(), group.as_deref(), interval)?
             }
         };
-        for topic in &topics {
+        for topic in &settling.topics {
             let topic: Weak<Topic> = Arc::downgrade(topic);
             probe.follow(topic as Weak<dyn Follower>);
         }
-        Ok(Producer::new(Inner { topics, room, client, listener, probe }))
+        Ok(Producer::new(Inner { settling, client, listener, probe }))
+    }
+
+    /// The same client without a gate in front: the partitioner and the bounds are the client's own.
+    pub(super) fn to_bare_config(&self) -> Result<ClientConfig, ProducerBuildError> {
+        let mut config = self.to_client_config()?;
+        config.set("partitioner", "murmur2_random");
+        config.set("queue.buffering.max.messages", self.max_records.to_string());
+        config.set("queue.buffering.max.kbytes", self.max_bytes.div_ceil(1_024).to_string());
+        Ok(config)
     }
 
     fn to_client_config(&self) -> Result<ClientConfig, ProducerBuildError> {

@@ -1,129 +1,60 @@
-//! The Kafka client and its delivery reports.
+//! The Kafka client.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
+use std::time::Duration;
 
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{Header, Message as _, OwnedHeaders};
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{
-    BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
+    BaseProducer, BaseRecord, NoCustomPartitioner, Producer as _, PurgeConfig,
 };
-use rdkafka::{ClientConfig, ClientContext};
-use tidegate_engine::Offset;
-use tidegate_engine::gate::{Credit, Fault};
-use tokio::sync::oneshot;
 
-use super::delivery::{Delivered, DeliveryError};
+use super::on_their_way::Slot;
 use super::record::ProducerRecord;
-use super::room::{Place, Room};
-use super::topic::Topic;
-use crate::clock;
-use crate::kafka::context::Context;
+use super::reports::{Reports, Settling};
 
-/// A record on its way: everything that is settled by its report.
-pub(super) struct OnItsWay {
-    pub(super) topic: Arc<Topic>,
-    pub(super) credit: Credit,
-    pub(super) place: Place,
-    pub(super) reply: oneshot::Sender<Result<Delivered, DeliveryError>>,
+/// How long the thread waits for reports before it looks whether it is still needed.
+const REPORTS: Duration = Duration::from_millis(100);
+
+type Inner = BaseProducer<Reports, NoCustomPartitioner>;
+
+/// One client: the first, or the one that replaced it.
+struct Current {
+    inner: Arc<Inner>,
+    number: u32,
 }
-
-/// What the client's callbacks need.
-struct Reports {
-    room: Arc<Room>,
-    broken: Arc<AtomicBool>,
-}
-
-impl ClientContext for Reports {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        Context.log(level, facility, text);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(target: "librdkafka", %error, "{reason}");
-    }
-}
-
-impl ProducerContext for Reports {
-    type DeliveryOpaque = Box<OnItsWay>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, record: Box<OnItsWay>) {
-        let OnItsWay { topic, credit, place, reply } = *record;
-        let partition = credit.partition();
-        let outcome = match result {
-            Ok(message) => {
-                let offset = Some(message.offset()).filter(|offset| *offset >= 0).map(Offset);
-                topic.gate().handle_delivered(credit, offset);
-                Ok(Delivered { partition, offset: offset.unwrap_or(Offset(-1)) })
-            }
-            Err((error, _)) => {
-                let error = self.failed(&topic, credit, error);
-                topic.changed.notify_waiters();
-                Err(error)
-            }
-        };
-        topic.on_their_way.fetch_sub(1, Ordering::Relaxed);
-        // Nobody may be waiting for it.
-        let _ = reply.send(outcome);
-        drop(place);
-        self.room.end();
-    }
-}
-
-impl Reports {
-    fn failed(&self, topic: &Topic, credit: Credit, error: &KafkaError) -> DeliveryError {
-        let told = DeliveryError::of(error, &topic.name, credit.partition());
-        let fault = match (&told, error.rdkafka_error_code()) {
-            // What was given up at the end says nothing about the broker.
-            (DeliveryError::Rejected { .. }, _)
-            | (_, Some(Code::PurgeQueue | Code::PurgeInflight)) => Fault::Record,
-            _ => Fault::Broker,
-        };
-        if error.rdkafka_error_code() == Some(Code::Fatal) {
-            self.broken.store(true, Ordering::Relaxed);
-        }
-        topic.gate().handle_failed(credit, fault, clock::now());
-        told
-    }
-}
-
-type Inner = ThreadedProducer<Reports>;
 
 /// The client, replaced when it cannot go on.
 pub(super) struct Client {
     config: ClientConfig,
-    room: Arc<Room>,
-    current: RwLock<Arc<Inner>>,
-    /// A fatal error came.
-    broken: Arc<AtomicBool>,
+    settling: Arc<Settling>,
+    current: RwLock<Current>,
     rebuilding: Mutex<()>,
+    made: AtomicU32,
 }
 
 impl Client {
-    pub(super) fn new(config: ClientConfig, room: Arc<Room>) -> Result<Self, KafkaError> {
-        let broken = Arc::new(AtomicBool::new(false));
-        let current = make(&config, &room, &broken)?;
-        let (current, rebuilding) = (RwLock::new(Arc::new(current)), Mutex::new(()));
-        Ok(Self { config, room, current, broken, rebuilding })
+    pub(super) fn new(config: ClientConfig, settling: Arc<Settling>) -> Result<Self, ClientError> {
+        let current = make(&config, &settling, 0)?;
+        let (current, rebuilding) = (RwLock::new(current), Mutex::new(()));
+        Ok(Self { config, settling, current, rebuilding, made: AtomicU32::new(1) })
     }
 
-    fn current(&self) -> Arc<Inner> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Gives a record to the client, or back with what belongs to it.
+    /// Gives a record to the client. `begin` is told which client it is, and gives the slot whose
+    /// number comes back with the report. When the client does not take it, that slot is given back.
     pub(super) fn enqueue(
         &self,
         record: &ProducerRecord,
-        on_its_way: OnItsWay,
-    ) -> Result<(), (KafkaError, Box<OnItsWay>)> {
-        let mut out = BaseRecord::<[u8], [u8], Box<OnItsWay>>::with_opaque_to(
-            &record.topic,
-            Box::new(on_its_way),
-        );
-        out.partition = Some(out.delivery_opaque.credit.partition() as i32);
+        partition: u32,
+        begin: impl FnOnce(u32) -> Slot,
+    ) -> Result<Slot, (KafkaError, Slot)> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let slot = begin(current.number);
+        let mut out = BaseRecord::<[u8], [u8], Slot>::with_opaque_to(&record.topic, slot);
+        out.partition = Some(partition as i32);
         out.key = record.key.as_deref();
         out.payload = record.value.as_deref();
         out.timestamp = record.timestamp;
@@ -134,42 +65,136 @@ impl Client {
             };
             out.headers = Some(record.headers.iter().fold(empty, add));
         }
-        let topic = Arc::clone(&out.delivery_opaque.topic);
-        self.room.begin();
-        topic.on_their_way.fetch_add(1, Ordering::Relaxed);
-        self.current().send(out).map_err(|(error, out)| {
-            topic.on_their_way.fetch_sub(1, Ordering::Relaxed);
-            self.room.end();
-            (error, out.delivery_opaque)
-        })
+        match current.inner.send(out) {
+            Ok(()) => Ok(slot),
+            Err((error, _)) => Err((error, slot)),
+        }
     }
 
-    /// Replaces a client that had a fatal error. Says why, if it did.
+    /// Replaces a client that had a fatal error, after which it takes no record. Says why, if it did.
     pub(super) fn mend(&self) -> Option<String> {
-        if !self.broken.load(Ordering::Relaxed) {
-            return None;
-        }
         let _one = self.rebuilding.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = self.current();
-        let (_, detail) = old.client().fatal_error()?;
-        let new = make(&self.config, &self.room, &self.broken).ok()?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
-        self.broken.store(false, Ordering::Relaxed);
-        // Its end may take a moment: it reports what it still had.
-        thread::spawn(move || drop(old));
+        let (_, detail) = {
+            let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+            current.inner.client().fatal_error()?
+        };
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let new = make(&self.config, &self.settling, number).ok()?;
+        // The old one is left to its thread, which reports what it still had.
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
         Some(detail)
     }
 
     /// Gives up everything that is on its way. Reports come all the same.
     pub(super) fn purge(&self) {
-        self.current().purge(PurgeConfig::default().queue().inflight());
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.inner.purge(PurgeConfig::default().queue().inflight());
     }
 }
 
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClientError {
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    #[error("no thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// A client, and the thread that takes its reports. The thread ends, and the client with it, when
+/// nobody else has the client any more.
 fn make(
     config: &ClientConfig,
-    room: &Arc<Room>,
-    broken: &Arc<AtomicBool>,
-) -> Result<Inner, KafkaError> {
-    config.create_with_context(Reports { room: Arc::clone(room), broken: Arc::clone(broken) })
+    settling: &Arc<Settling>,
+    number: u32,
+) -> Result<Current, ClientError> {
+    let reports = Reports::new(Arc::clone(settling));
+    let batch = reports.batch();
+    let inner: Arc<Inner> = Arc::new(config.create_with_context(reports)?);
+    let (client, settling) = (Arc::clone(&inner), Arc::clone(settling));
+    thread::Builder::new().name("tidegate-reports".to_owned()).spawn(move || {
+        while Arc::strong_count(&client) > 1 {
+            client.poll(REPORTS);
+            settling.settle(&batch);
+        }
+        // What it still has is given up, which brings reports.
+        drop(client);
+        settling.settle(&batch);
+        settling.abandon(number);
+    })?;
+    Ok(Current { inner, number })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tidegate_testkit::kafka::{Broker, Isolation, NewTopic, read_topic};
+
+    use super::*;
+    use crate::kafka::fail_fatally;
+    use crate::{DeliveryError, Producer, ProducerEvent, ProducerRecord, TopicGate};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_client_that_cannot_go_on_is_replaced_and_what_it_had_is_named() {
+        const TOPIC: &str = "fatal";
+        let broker = Broker::shared();
+        broker.admin().create_topic(NewTopic::new(TOPIC).partitions(1));
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let tell = Arc::clone(&told);
+        let producer = Producer::builder()
+            .brokers(broker.bootstrap())
+            // What is sent waits in the client for so long.
+            .property("linger.ms", "1000")
+            .topic(TopicGate::new(TOPIC))
+            .on_event(move |event: &ProducerEvent| tell.lock().unwrap().push(event.clone()))
+            .build()
+            .unwrap();
+        let send = |name: String| producer.send(ProducerRecord::to(TOPIC).with_value(name));
+        let before = send("before".to_owned()).await.unwrap().await.unwrap();
+        assert_eq!(before.offset.0, 0);
+
+        let mut caught = Vec::new();
+        for number in 0..5 {
+            caught.push((number, send(format!("caught {number}")).await.unwrap()));
+        }
+        {
+            let current = producer.client().current.read().unwrap();
+            fail_fatally(current.inner.client());
+        }
+        let mut failed = Vec::new();
+        for (number, delivery) in caught {
+            match delivery.await {
+                Ok(_) => {}
+                // Those that were sent already are uncertain, the others are not in the log.
+                Err(
+                    DeliveryError::Uncertain { topic, partition, .. }
+                    | DeliveryError::NotDelivered { topic, partition, .. },
+                ) => {
+                    assert_eq!((topic.as_str(), partition), (TOPIC, 0));
+                    failed.push(number);
+                }
+                Err(other) => panic!("record {number}: {other}"),
+            }
+        }
+        assert!(!failed.is_empty(), "the client went on");
+
+        // The next send finds a new client.
+        let after = send("after".to_owned()).await.unwrap().await.unwrap();
+        assert!(after.offset > before.offset);
+        let replaced = |event: &ProducerEvent| matches!(event, ProducerEvent::Rebuilt { detail } if detail.contains("a test"));
+        assert_eq!(told.lock().unwrap().iter().filter(|event| replaced(event)).count(), 1);
+        producer.close(Duration::from_secs(30)).await.unwrap();
+        let values: Vec<_> = read_topic(&broker.properties(), TOPIC, Isolation::Committed)
+            .into_iter()
+            .map(|record| String::from_utf8(record.value.unwrap_or_default()).unwrap())
+            .collect();
+        assert_eq!(values.iter().filter(|value| *value == "before").count(), 1);
+        assert_eq!(values.iter().filter(|value| *value == "after").count(), 1);
+        // What was told as delivered is there, and nothing is there twice.
+        for number in (0..5).filter(|number| !failed.contains(number)) {
+            let name = format!("caught {number}");
+            assert_eq!(values.iter().filter(|value| **value == name).count(), 1);
+        }
+    }
 }

@@ -9,9 +9,8 @@ use std::task::{Context, Poll};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use thiserror::Error;
 use tidegate_engine::Offset;
-use tokio::sync::oneshot;
 
-use super::topic::Topic;
+use super::on_their_way::{OnTheirWay, Slot};
 
 /// A record that the broker has, on all replicas that are in sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,20 +82,21 @@ impl DeliveryError {
 
 /// A record on its way. Await it to learn what became of it; dropped, it is delivered all the same.
 ///
+/// # Panics
+/// When it is polled again after it was answered.
+///
 /// # Cancel safety
 /// Safe: it can be polled by reference and dropped at any time.
 pub struct Delivery {
-    pub(super) reply: oneshot::Receiver<Result<Delivered, DeliveryError>>,
-    pub(super) topic: Arc<Topic>,
+    pub(super) on_their_way: Arc<OnTheirWay>,
+    /// Until it was answered.
+    pub(super) slot: Option<Slot>,
     pub(super) partition: u32,
 }
 
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Delivery")
-            .field("topic", &self.topic.name)
-            .field("partition", &self.partition)
-            .finish_non_exhaustive()
+        f.debug_struct("Delivery").field("partition", &self.partition).finish_non_exhaustive()
     }
 }
 
@@ -111,14 +111,19 @@ impl Future for Delivery {
     type Output = Result<Delivered, DeliveryError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.reply).poll(cx).map(|reply| {
-            reply.unwrap_or_else(|_| {
-                Err(DeliveryError::Uncertain {
-                    topic: self.topic.name.clone(),
-                    partition: self.partition,
-                    detail: "the producer was dropped before the broker had answered".to_owned(),
-                })
-            })
-        })
+        let Some(slot) = self.slot else { panic!("a delivery was polled after it was answered") };
+        let answer = self.on_their_way.poll(slot, cx);
+        if answer.is_ready() {
+            self.slot = None;
+        }
+        answer
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot {
+            self.on_their_way.forget(slot);
+        }
     }
 }

@@ -48,6 +48,16 @@ pub enum NotSent {
         /// The topic.
         topic: String,
     },
+    /// The topic does not have the partition that the record names.
+    #[error("topic {topic} has no partition {partition}: it has {partitions}, counted from 0")]
+    UnknownPartition {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// How many there are.
+        partitions: u32,
+    },
     /// The producer is closed.
     #[error("the producer is closed")]
     Closed,

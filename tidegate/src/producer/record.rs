@@ -1,12 +1,13 @@
 //! A record to send.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// A record to send. Key and value may be absent (a value that is absent is a tombstone), which is
 /// not the same as empty.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ProducerRecord {
-    pub(super) topic: String,
+    pub(super) topic: Arc<str>,
     pub(super) partition: Option<u32>,
     pub(super) key: Option<Vec<u8>>,
     pub(super) value: Option<Vec<u8>>,
@@ -15,8 +16,9 @@ pub struct ProducerRecord {
 }
 
 impl ProducerRecord {
-    /// A record for a topic, without key and value.
-    pub fn to(topic: impl Into<String>) -> Self {
+    /// A record for a topic, without key and value. An `Arc<str>` that is cloned for each record
+    /// costs less than a name that is copied.
+    pub fn to(topic: impl Into<Arc<str>>) -> Self {
         Self {
             topic: topic.into(),
             partition: None,

@@ -1,9 +1,6 @@
 //! How much may be on its way to the broker, in records and in bytes, over all topics.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The room for records on their way. One count keeps both bounds: it is in bytes, and a record takes
 /// at least so many that no more records fit than may.
@@ -13,33 +10,27 @@ pub(super) struct Room {
     max_bytes: u32,
     /// What a small record takes.
     least: u32,
-    /// Records on their way.
-    on_their_way: AtomicU64,
-    empty: Notify,
 }
 
 /// The place of one record, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    room: Arc<Room>,
+pub(super) struct Place<'a> {
+    permit: SemaphorePermit<'a>,
     bytes: u32,
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.room.bytes.add_permits(self.bytes as usize);
+impl Place<'_> {
+    /// Keeps it beyond its life: returns the bytes that are to be [given back](Room::give_back).
+    pub(super) fn keep(self) -> u32 {
+        self.permit.forget();
+        self.bytes
     }
 }
 
 impl Room {
     pub(super) fn new(records: u32, bytes: u32) -> Self {
-        Self {
-            bytes: Semaphore::new(bytes as usize),
-            max_bytes: bytes,
-            least: bytes.div_ceil(records).max(1),
-            on_their_way: AtomicU64::new(0),
-            empty: Notify::new(),
-        }
+        let least = bytes.div_ceil(records).max(1);
+        Self { bytes: Semaphore::new(bytes as usize), max_bytes: bytes, least }
     }
 
     /// A record that is larger than all of the room takes all of it: one always fits.
@@ -48,18 +39,22 @@ impl Room {
     }
 
     /// A place, first come, first served. `None` once it is closed.
-    pub(super) async fn take(self: &Arc<Self>, bytes: usize) -> Option<Place> {
+    pub(super) async fn take(&self, bytes: usize) -> Option<Place<'_>> {
         let bytes = self.share(bytes);
-        // The place gives it back.
-        self.bytes.acquire_many(bytes).await.ok()?.forget();
-        Some(Place { room: Arc::clone(self), bytes })
+        let permit = self.bytes.acquire_many(bytes).await.ok()?;
+        Some(Place { permit, bytes })
     }
 
     /// A place if there is one now.
-    pub(super) fn try_take(self: &Arc<Self>, bytes: usize) -> Option<Place> {
+    pub(super) fn try_take(&self, bytes: usize) -> Option<Place<'_>> {
         let bytes = self.share(bytes);
-        self.bytes.try_acquire_many(bytes).ok()?.forget();
-        Some(Place { room: Arc::clone(self), bytes })
+        let permit = self.bytes.try_acquire_many(bytes).ok()?;
+        Some(Place { permit, bytes })
+    }
+
+    /// Of places that were kept.
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.bytes.add_permits(bytes);
     }
 
     /// Nobody gets a place any more.
@@ -70,33 +65,6 @@ impl Room {
     pub(super) fn is_closed(&self) -> bool {
         self.bytes.is_closed()
     }
-
-    pub(super) fn begin(&self) {
-        self.on_their_way.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn end(&self) {
-        if self.on_their_way.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.empty.notify_waiters();
-        }
-    }
-
-    pub(super) fn on_their_way(&self) -> u64 {
-        self.on_their_way.load(Ordering::Acquire)
-    }
-
-    /// Waits until nothing is on its way.
-    pub(super) async fn is_empty(&self) {
-        loop {
-            let empty = self.empty.notified();
-            tokio::pin!(empty);
-            empty.as_mut().enable();
-            if self.on_their_way() == 0 {
-                return;
-            }
-            empty.await;
-        }
-    }
 }
 
 #[cfg(test)]
@@ -105,7 +73,7 @@ mod tests {
 
     #[test]
     fn records_and_bytes_are_bounded_and_one_always_fits() {
-        let room = Arc::new(Room::new(4, 1_000));
+        let room = Room::new(4, 1_000);
         let small: Vec<_> = std::iter::from_fn(|| room.try_take(1)).collect();
         assert_eq!(small.len(), 4);
         drop(small);
@@ -115,6 +83,10 @@ mod tests {
         let huge = room.try_take(1_000_000);
         assert!(huge.is_some() && room.try_take(1).is_none());
         drop(huge);
-        assert!(Arc::new(Room::new(1_000_000, 1_024)).try_take(0).is_some());
+        assert!(Room::new(1_000_000, 1_024).try_take(0).is_some());
+        let kept = room.try_take(1_000).unwrap().keep();
+        assert!(room.try_take(1).is_none());
+        room.give_back(kept as usize);
+        assert!(room.try_take(1_000).is_some());
     }
 }

@@ -3,21 +3,21 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use tidegate_engine::gate::{Answer, Credit, Refusal, WhenShut};
+use tidegate_engine::gate::{Answer, Credit, Gate, WhenShut};
 use tidegate_engine::{ConfigError, Instant};
 use tokio::sync::futures::Notified;
-use tokio::sync::oneshot;
 
 use super::builder::ProducerBuilder;
-use super::client::{Client, OnItsWay};
+use super::client::Client;
 use super::delivery::Delivery;
 use super::error::{NotSent, SendError, Undelivered};
 use super::event::ProducerEvent;
+use super::on_their_way::{Flight, OnTheirWay};
 use super::record::ProducerRecord;
+use super::reports::Settling;
 use super::room::{Place, Room};
 use super::topic::{Listener, Topic, TopicSnapshot};
 use crate::clock;
@@ -57,9 +57,8 @@ pub struct Producer {
 }
 
 pub(super) struct Inner {
-    /// Sorted by name.
-    pub(super) topics: Vec<Arc<Topic>>,
-    pub(super) room: Arc<Room>,
+    /// Its topics are sorted by name.
+    pub(super) settling: Arc<Settling>,
     pub(super) client: Client,
     pub(super) listener: Listener,
     /// Asks for the gates of this producer as long as it lives.
@@ -67,13 +66,33 @@ pub(super) struct Inner {
 }
 
 impl Inner {
-    fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
-        let at = self.topics.binary_search_by(|topic| topic.name.as_str().cmp(name)).ok()?;
-        self.topics.get(at)
+    fn topics(&self) -> &[Arc<Topic>] {
+        &self.settling.topics
+    }
+
+    fn room(&self) -> &Room {
+        &self.settling.room
+    }
+
+    fn on_their_way(&self) -> &Arc<OnTheirWay> {
+        &self.settling.on_their_way
+    }
+
+    fn index(&self, name: &str) -> Option<usize> {
+        self.topics().binary_search_by(|topic| topic.name.as_str().cmp(name)).ok()
+    }
+
+    fn topic(&self, name: &str) -> Option<&Topic> {
+        self.index(name).map(|index| &*self.topics()[index])
     }
 }
 
 impl Producer {
+    #[cfg(test)]
+    pub(super) fn client(&self) -> &Client {
+        &self.inner.client
+    }
+
     /// What it needs, one by one.
     pub fn builder() -> ProducerBuilder {
         ProducerBuilder::new()
@@ -135,18 +154,14 @@ impl Producer {
     /// # Cancel safety
     /// Safe: it only waits.
     pub async fn ready(&self, record: &ProducerRecord) -> Result<(), NotSent> {
-        let topic = self.topic(record)?;
+        let (_, topic) = self.topic(record)?;
         let since = clock::now();
         let mut changed = None;
         loop {
-            if self.inner.room.is_closed() {
+            if self.inner.room().is_closed() {
                 return Err(NotSent::Closed);
             }
-            let until = match check(topic, record, since) {
-                Ok(None) => return Ok(()),
-                Ok(Some(until)) => until,
-                Err(refusal) => return Err(topic.shut(&refusal)),
-            };
+            let Some(until) = check(topic, record, since)? else { return Ok(()) };
             changed = Some(wait_or_listen(topic, changed, until).await);
         }
     }
@@ -161,7 +176,7 @@ impl Producer {
     /// Safe: it only waits.
     pub async fn flush(&self, deadline: Duration) -> Result<(), Undelivered> {
         // A time-out is seen by what is left.
-        let _ = tokio::time::timeout(deadline, self.inner.room.is_empty()).await;
+        let _ = tokio::time::timeout(deadline, self.inner.on_their_way().is_empty()).await;
         self.left()
     }
 
@@ -176,15 +191,15 @@ impl Producer {
     /// Dropped, it leaves the producer closed and what is on its way to be tried further. It can be
     /// called again.
     pub async fn close(&self, deadline: Duration) -> Result<(), Undelivered> {
-        self.inner.room.close();
-        for topic in &self.inner.topics {
+        self.inner.room().close();
+        for topic in self.inner.topics() {
             topic.changed.notify_waiters();
         }
         let result = self.flush(deadline).await;
         if result.is_err() {
             self.inner.client.purge();
             // The reports come from the client's thread.
-            let _ = tokio::time::timeout(REPORTS, self.inner.room.is_empty()).await;
+            let _ = tokio::time::timeout(REPORTS, self.inner.on_their_way().is_empty()).await;
         }
         result
     }
@@ -201,12 +216,13 @@ impl Producer {
 
     /// Records on their way to the broker.
     pub fn on_their_way(&self) -> u64 {
-        self.inner.room.on_their_way()
+        self.inner.on_their_way().count()
     }
 
     /// The gates, with the names of topics and groups, sorted by topic.
     pub fn snapshot(&self) -> Vec<TopicSnapshot> {
-        self.inner.topics.iter().map(|topic| topic.snapshot()).collect()
+        let topics = self.inner.topics().iter().enumerate();
+        topics.map(|(at, topic)| topic.snapshot(self.inner.on_their_way().of_topic(at))).collect()
     }
 
     /// Changes a topic's absolute rate, in records a second; `None` for none. Of a topic that the
@@ -222,93 +238,111 @@ impl Producer {
     }
 
     fn left(&self) -> Result<(), Undelivered> {
-        let of = |topic: &Arc<Topic>| {
-            let records = topic.on_their_way.load(Ordering::Relaxed);
+        let of = |(at, topic): (usize, &Arc<Topic>)| {
+            let records = self.inner.on_their_way().of_topic(at);
             (records > 0).then(|| (topic.name.clone(), records))
         };
-        let topics: Vec<_> = self.inner.topics.iter().filter_map(of).collect();
+        let topics: Vec<_> = self.inner.topics().iter().enumerate().filter_map(of).collect();
         if topics.is_empty() { Ok(()) } else { Err(Undelivered { topics }) }
     }
 
-    fn topic(&self, record: &ProducerRecord) -> Result<&Arc<Topic>, NotSent> {
-        if let Some(detail) = self.inner.client.mend() {
-            (self.inner.listener)(&ProducerEvent::Rebuilt { detail });
-        }
-        let unknown = || NotSent::UnknownTopic { topic: record.topic.clone() };
-        self.inner.topic(&record.topic).ok_or_else(unknown)
+    /// The record's topic, by number and as it is.
+    fn topic(&self, record: &ProducerRecord) -> Result<(usize, &Topic), NotSent> {
+        let unknown = || NotSent::UnknownTopic { topic: record.topic.to_string() };
+        let index = self.inner.index(&record.topic).ok_or_else(unknown)?;
+        Ok((index, &self.inner.topics()[index]))
     }
 
     async fn wait_and_send(&self, record: &ProducerRecord) -> Result<Delivery, NotSent> {
         let topic = self.topic(record)?;
-        let mut place = match self.inner.room.try_take(record.bytes()) {
-            Some(place) => place,
-            None => self.inner.room.take(record.bytes()).await.ok_or(NotSent::Closed)?,
-        };
+        let (room, bytes) = (self.inner.room(), record.bytes());
         let since = clock::now();
-        let mut changed = None;
+        let (mut now, mut changed) = (since, None);
         loop {
-            if self.inner.room.is_closed() {
-                return Err(NotSent::Closed);
-            }
-            let until = match acquire(topic, record, since) {
+            // Not held while the gate is waited for: other topics need it.
+            let place = match room.try_take(bytes) {
+                Some(place) => place,
+                None => {
+                    let place = room.take(bytes).await.ok_or(NotSent::Closed)?;
+                    now = clock::now();
+                    place
+                }
+            };
+            let until = match acquire(topic.1, record, since, now)? {
                 Answer::Go(credit) => match self.enqueue(topic, record, credit, place) {
                     Ok(delivery) => return Ok(delivery),
-                    Err((NotSent::Full, returned)) => {
-                        place = returned;
-                        clock::now() + CLIENT_FULL
-                    }
-                    Err((cause, _)) => return Err(cause),
+                    Err(NotSent::Full) => clock::now() + CLIENT_FULL,
+                    Err(cause) => return Err(cause),
                 },
-                Answer::Wait { until } => until,
-                Answer::Refused(refusal) => return Err(topic.shut(&refusal)),
+                Answer::Wait { until } => {
+                    drop(place);
+                    until
+                }
+                Answer::Refused(refusal) => return Err(topic.1.shut(&refusal)),
             };
-            changed = Some(wait_or_listen(topic, changed, until).await);
+            changed = Some(wait_or_listen(topic.1, changed, until).await);
+            now = clock::now();
         }
     }
 
     fn send_now(&self, record: &ProducerRecord) -> Result<Delivery, NotSent> {
         let topic = self.topic(record)?;
-        if self.inner.room.is_closed() {
+        if self.inner.room().is_closed() {
             return Err(NotSent::Closed);
         }
-        let place = self.inner.room.try_take(record.bytes()).ok_or(NotSent::Full)?;
+        let place = self.inner.room().try_take(record.bytes()).ok_or(NotSent::Full)?;
         let now = clock::now();
-        let mut gate = topic.gate();
-        let partition = pick(&mut gate, record, now);
+        let mut gate = topic.1.gate();
+        let partition = pick(topic.1, &mut gate, record, now)?;
         let credit = gate.try_acquire(partition, now);
         drop(gate);
-        let credit = credit.map_err(|refusal| topic.shut(&refusal))?;
-        self.enqueue(topic, record, credit, place).map_err(|(cause, _)| cause)
+        let credit = credit.map_err(|refusal| topic.1.shut(&refusal))?;
+        self.enqueue(topic, record, credit, place)
     }
 
-    /// Hands a record to the client; its credit and its place go with it, or the credit goes back.
+    /// Hands a record to the client; its credit and its place go with it, or back.
     fn enqueue(
         &self,
-        topic: &Arc<Topic>,
+        (index, topic): (usize, &Topic),
         record: &ProducerRecord,
         credit: Credit,
-        place: Place,
-    ) -> Result<Delivery, (NotSent, Place)> {
-        let (reply, answer) = oneshot::channel();
-        let partition = credit.partition();
-        let on_its_way = OnItsWay { topic: Arc::clone(topic), credit, place, reply };
-        match self.inner.client.enqueue(record, on_its_way) {
-            Ok(()) => Ok(Delivery { reply: answer, topic: Arc::clone(topic), partition }),
-            Err((error, returned)) => {
-                let OnItsWay { credit, place, .. } = *returned;
-                topic.gate().cancel(credit, clock::now());
+        place: Place<'_>,
+    ) -> Result<Delivery, NotSent> {
+        let on_their_way = self.inner.on_their_way();
+        let (partition, bytes) = (credit.partition(), place.keep());
+        let flight = Flight { topic: index as u32, credit, bytes };
+        let begin = |client| on_their_way.begin(flight, client);
+        match self.inner.client.enqueue(record, partition, begin) {
+            Ok(slot) => {
+                let on_their_way = Arc::clone(on_their_way);
+                Ok(Delivery { on_their_way, slot: Some(slot), partition })
+            }
+            Err((error, slot)) => {
+                if let Some(Flight { credit, .. }) = on_their_way.abort(slot) {
+                    topic.gate().cancel(credit, clock::now());
+                }
+                self.inner.room().give_back(bytes as usize);
                 topic.changed.notify_waiters();
-                Err((refused(&error, topic), place))
+                if error.rdkafka_error_code() == Some(Code::Fatal)
+                    && let Some(detail) = self.inner.client.mend()
+                {
+                    (self.inner.listener)(&ProducerEvent::Rebuilt { detail });
+                }
+                Err(refused(&error, topic))
             }
         }
     }
 }
 
-fn acquire(topic: &Topic, record: &ProducerRecord, since: Instant) -> Answer {
-    let now = clock::now();
+fn acquire(
+    topic: &Topic,
+    record: &ProducerRecord,
+    since: Instant,
+    now: Instant,
+) -> Result<Answer, NotSent> {
     let mut gate = topic.gate();
-    let partition = pick(&mut gate, record, now);
-    gate.acquire(partition, since, now)
+    let partition = pick(topic, &mut gate, record, now)?;
+    Ok(gate.acquire(partition, since, now))
 }
 
 /// Waits for a change that is listened to, or until then; whichever comes first, it is asked again.
@@ -332,21 +366,36 @@ fn check(
     topic: &Topic,
     record: &ProducerRecord,
     since: Instant,
-) -> Result<Option<Instant>, Refusal> {
+) -> Result<Option<Instant>, NotSent> {
     let now = clock::now();
     let mut gate = topic.gate();
-    let partition = pick(&mut gate, record, now);
+    let partition = pick(topic, &mut gate, record, now)?;
     match (gate.check(partition, now), gate.config().when_shut) {
         (Ok(()), _) => Ok(None),
         (Err(refusal), WhenShut::Wait { max }) if now < since + max => {
             Ok(Some((now + refusal.retry_after).min(since + max)))
         }
-        (Err(refusal), _) => Err(refusal),
+        (Err(refusal), _) => Err(topic.shut(&refusal)),
     }
 }
 
-fn pick(gate: &mut tidegate_engine::gate::Gate, record: &ProducerRecord, now: Instant) -> u32 {
-    record.partition.unwrap_or_else(|| gate.pick_partition(record.key.as_deref(), now))
+/// Where a record goes. One that names a partition which the topic does not have is told so, once it
+/// is known how many there are: it would wait in vain.
+fn pick(
+    topic: &Topic,
+    gate: &mut Gate,
+    record: &ProducerRecord,
+    now: Instant,
+) -> Result<u32, NotSent> {
+    let partitions = gate.partitions();
+    match record.partition {
+        None => Ok(gate.pick_partition(record.key.as_deref(), now)),
+        Some(partition) if partition < partitions || partitions == 0 => Ok(partition),
+        Some(partition) => {
+            let topic = topic.name.clone();
+            Err(NotSent::UnknownPartition { topic, partition, partitions })
+        }
+    }
 }
 
 fn refused(error: &KafkaError, topic: &Topic) -> NotSent {
@@ -359,7 +408,7 @@ fn refused(error: &KafkaError, topic: &Topic) -> NotSent {
 
 impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let topics: Vec<_> = self.inner.topics.iter().map(|topic| &topic.name).collect();
+        let topics: Vec<_> = self.inner.topics().iter().map(|topic| &topic.name).collect();
         f.debug_struct("Producer").field("topics", &topics).finish_non_exhaustive()
     }
 }

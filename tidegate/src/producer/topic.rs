@@ -1,6 +1,6 @@
 //! One topic: its gate, and its part in the probe.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidegate_engine::gate::{Gate, GateSnapshot, GroupId, ProbeFailure, ProbeSample, Refusal};
@@ -39,15 +39,14 @@ pub(super) struct Topic {
     pub(super) changed: Notify,
     /// Probes that failed since the last answer.
     failing: AtomicU32,
-    pub(super) on_their_way: AtomicU64,
     listener: Listener,
 }
 
 impl Topic {
     pub(super) fn new(name: String, groups: Vec<String>, gate: Gate, listener: Listener) -> Self {
-        let (failing, on_their_way) = (AtomicU32::new(0), AtomicU64::new(0));
+        let failing = AtomicU32::new(0);
         let gate = Mutex::new(gate);
-        Self { name, groups, gate, changed: Notify::new(), failing, on_their_way, listener }
+        Self { name, groups, gate, changed: Notify::new(), failing, listener }
     }
 
     /// The gate. Nothing foreign runs while it is held.
@@ -55,12 +54,12 @@ impl Topic {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn snapshot(&self) -> TopicSnapshot {
+    pub(super) fn snapshot(&self, on_their_way: u64) -> TopicSnapshot {
         TopicSnapshot {
             topic: self.name.clone(),
             groups: self.groups.clone(),
             gate: self.gate().snapshot(clock::now()),
-            on_their_way: self.on_their_way.load(Ordering::Relaxed),
+            on_their_way,
         }
     }
 
