@@ -110,6 +110,15 @@ impl Seen {
         ends.into_iter().find(fell).map(|at| at - stage.from)
     }
 
+    /// How long after the stage's beginning the throughput of ten seconds first was so much.
+    pub fn is_busy_from(&self, stage: Stage, throughput: f64) -> Option<f64> {
+        let mut starts = self.within(stage.span()).iter().map(|sample| sample.at);
+        let ten_seconds = |from: f64| Span { from, to: from + 10.0 };
+        let busy =
+            |at: &f64| at + 10.0 <= stage.to && self.throughput(ten_seconds(*at)) >= throughput;
+        starts.find(busy).map(|at| at - stage.from)
+    }
+
     /// Jain's index of what the producers delivered: 1 if all the same.
     pub fn jain(&self, span: Span) -> f64 {
         let count = self.samples[0].producers.len();

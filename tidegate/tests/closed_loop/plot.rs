@@ -6,7 +6,7 @@ use crate::judge::Span;
 use crate::world::{Sample, Seen};
 
 const WIDTH: f64 = 800.0;
-const HEIGHT: f64 = 600.0;
+const HEIGHT: f64 = 616.0;
 const LEFT: f64 = 74.0;
 const RIGHT: f64 = 784.0;
 /// What a curve is averaged over, in seconds: credit comes with each probe, twice a second.
@@ -79,14 +79,14 @@ pub fn svg(title: &str, seen: &Seen) -> String {
     let drain = drains(seen, &samples);
     let targets = samples.iter().map(|s| (s.at, s.producers[0].target));
 
-    let rates = Panel { top: 118.0, bottom: 318.0, most: 8_000.0, end };
+    let rates = Panel { top: 134.0, bottom: 334.0, most: 8_000.0, end };
     let (step, most) = nice(drain.iter().map(|(_, drain)| *drain).fold(0.0, f64::max));
-    let backlog = Panel { top: 372.0, bottom: 542.0, most, end };
+    let backlog = Panel { top: 388.0, bottom: 558.0, most, end };
 
-    let mut out = head(title);
+    let mut out = head(title, producers);
     out += &stages(seen, &rates, backlog.bottom);
-    out += &rates.axes(2_000.0, "records/s", false);
-    for each in sent {
+    out += &rates.axes(2_000.0, "records/s, over 1 s; what is above 8,000 is cut off", false);
+    for each in sent.into_iter().filter(|_| producers > 1) {
         out += &rates.line("each", each.into_iter());
     }
     out += &rates.line("all", all.into_iter());
@@ -103,7 +103,7 @@ pub fn svg(title: &str, seen: &Seen) -> String {
     out + "</svg>\n"
 }
 
-fn head(title: &str) -> String {
+fn head(title: &str, producers: usize) -> String {
     let key = |x: f64, class: &str, text: &str| {
         format!(
             "<path class=\"{class}\" d=\"M{x} 47H{}\"/><text x=\"{}\" y=\"52\">{text}</text>\n",
@@ -111,10 +111,16 @@ fn head(title: &str) -> String {
             x + 30.0
         )
     };
+    let keys = match producers {
+        1 => [key(8.0, "done", "handled"), key(118.0, "all", "delivered"), String::new()],
+        _ => [
+            key(8.0, "done", "handled"),
+            key(118.0, "all", "delivered, all producers"),
+            key(334.0, "each", "each of them"),
+        ],
+    };
     let keys = [
-        key(8.0, "done", "handled"),
-        key(118.0, "all", "delivered, all producers"),
-        key(334.0, "each", "each of them"),
+        keys.concat(),
         key(474.0, "backlog", "backlog"),
         key(584.0, "target", "target drain time"),
     ];

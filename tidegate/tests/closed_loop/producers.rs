@@ -1,7 +1,10 @@
 //! Producers that want more than they get, each a client of its own with a probe of its own.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tidegate::gate::{GateSnapshot, Reason, WhenShut};
@@ -12,8 +15,6 @@ const KEYS: u64 = 100_000;
 const VALUE_BYTES: usize = 100;
 /// How much a producer catches up that was late, in seconds: what a shut gate cost is not sent later.
 const CATCH_UP: f64 = 0.05;
-/// A send that took longer may have waited for the gate; its counters say whether.
-const NOTICEABLE: Duration = Duration::from_millis(5);
 
 /// What becomes of a record that is not let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,18 +97,19 @@ impl Sender {
         self.inner.shed.load(Ordering::Relaxed)
     }
 
-    /// Sends nothing more and closes the producer.
-    pub fn stop(self, runtime: &Handle) {
+    /// Sends nothing more, closes the producer and says how many records it delivered.
+    pub fn stop(self, runtime: &Handle) -> u64 {
         self.inner.stop.store(true, Ordering::Relaxed);
         runtime.block_on(self.inner.producer.close(Duration::from_secs(10))).unwrap();
         let counters = self.gate().counters;
         assert_eq!((counters.failed, counters.untracked), (0, 0), "{counters:?}");
+        counters.delivered
     }
 }
 
 impl Inner {
     async fn send_until_stopped(&self) {
-        let (mut last, mut credit, mut refused) = (Instant::now(), 0.0, 0);
+        let (mut last, mut credit) = (Instant::now(), 0.0);
         for number in self.first.. {
             loop {
                 if self.stop.load(Ordering::Relaxed) {
@@ -126,12 +128,8 @@ impl Inner {
             let key = format!("key-{}", number % KEYS);
             let record = ProducerRecord::to(Arc::clone(&self.topic));
             let record = record.with_key(key).with_value(vec![b'x'; VALUE_BYTES]);
-            let begun = Instant::now();
             if !self.send(record).await {
                 return;
-            }
-            if begun.elapsed() > NOTICEABLE {
-                self.notice_wait(begun, &mut refused);
             }
         }
     }
@@ -139,7 +137,16 @@ impl Inner {
     /// Whether there is a reason to go on.
     async fn send(&self, mut record: ProducerRecord) -> bool {
         if self.policy == Policy::Wait {
-            return match self.producer.send(record).await {
+            let mut send = pin!(self.producer.send(record));
+            let at_once = poll_fn(|cx| Poll::Ready(send.as_mut().poll(cx))).await;
+            let result = match at_once {
+                Poll::Ready(result) => result,
+                Poll::Pending => {
+                    self.notice_wait();
+                    send.await
+                }
+            };
+            return match result {
                 Ok(_) => true,
                 // A consumer that is stopped for good: nothing came for a minute.
                 Err(error) => matches!(error.cause, NotSent::Shut { .. }),
@@ -160,10 +167,7 @@ impl Inner {
         }
     }
 
-    fn notice_wait(&self, begun: Instant, refused: &mut u64) {
-        let now = self.producer.snapshot()[0].gate.counters.refused;
-        if std::mem::replace(refused, now) < now {
-            self.waited.lock().unwrap().1.get_or_insert(begun);
-        }
+    fn notice_wait(&self) {
+        self.waited.lock().unwrap().1.get_or_insert_with(Instant::now);
     }
 }

@@ -31,6 +31,10 @@ impl Report {
         Self { name, title: title.into(), lines: Vec::new(), seen }
     }
 
+    pub fn producers(&self) -> usize {
+        self.seen.samples[0].producers.len()
+    }
+
     /// A goal, and the bound that must hold wherever this runs.
     pub fn goal(&mut self, what: &str, goal: Range, bound: Range, measured: f64) {
         self.lines.push(Line {

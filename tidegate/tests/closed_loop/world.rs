@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tidegate_testkit::kafka::{Broker, Fill, NewTopic, offsets};
+use tidegate_testkit::kafka::{Broker, Fill, NewRecord, NewTopic, offsets, produce};
 use tokio::runtime::Runtime;
 
-use crate::consumers::{Consuming, PARTITIONS, Work};
+use crate::consumers::{Consuming, PARTITIONS, POISON, Work};
 use crate::producers::{Policy, Sender};
 
 const EVERY: Duration = Duration::from_millis(250);
@@ -79,6 +79,7 @@ pub struct World {
     stages: Vec<Stage>,
     capacity: Capacity,
     filled: u64,
+    poisoned: u64,
     begun: Instant,
     watch: Option<Watch>,
     runtime: Runtime,
@@ -102,6 +103,7 @@ impl World {
             stages: Vec::new(),
             capacity: Capacity::Rate(0.0),
             filled: 0,
+            poisoned: 0,
             begun: Instant::now(),
             watch: None,
             runtime: runtime.worker_threads(2).enable_all().build().unwrap(),
@@ -118,6 +120,12 @@ impl World {
 
     pub fn stop_consumer(&mut self) {
         self.consumer.take().unwrap().stop();
+    }
+
+    /// Waits until the consumer has joined and handled something.
+    pub fn wait_handling(&self) {
+        let before = self.work.sum();
+        wait_until("something is handled", || self.work.sum() > before);
     }
 
     /// Lets the consumer work off so many records with nobody beside it, and finds out what it can
@@ -160,7 +168,7 @@ impl World {
         let runtime = self.runtime.handle();
         let start = |number| Sender::start(runtime, Self::bootstrap(), self.topic, number, policy);
         self.senders = (0..producers).map(start).collect();
-        let known = || self.senders.iter().all(|sender| sender.gate().drain.is_some());
+        let known = || self.senders.iter().all(|sender| sender.gate().groups[0].has_commit);
         wait_until("every gate knows how far the group is", known);
         self.begun = Instant::now();
         self.watch = Some(Watch::start(self));
@@ -168,6 +176,13 @@ impl World {
 
     pub fn want(&self, each: u64) {
         self.senders.iter().for_each(|sender| sender.want(each));
+    }
+
+    /// Writes a record whose handler never ends to partition 0, beside the gates.
+    pub fn poison(&mut self) {
+        let poison = NewRecord::to(0).key(POISON).value(POISON);
+        let _ = produce::send(&Broker::shared().properties(), self.topic, [poison]);
+        self.poisoned += 1;
     }
 
     /// A stage begins, and the one before ends.
@@ -199,14 +214,17 @@ impl World {
         let watch = self.watch.take().unwrap();
         watch.stop.store(true, Ordering::Relaxed);
         watch.thread.join().unwrap();
-        let delivered: u64 = self.senders.iter().map(|s| s.gate().counters.delivered).sum();
-        println!("{}: {delivered} delivered, {} handled", self.topic, self.work.sum());
-        for sender in self.senders.drain(..) {
-            sender.stop(self.runtime.handle());
-        }
+        let runtime = self.runtime.handle();
+        let delivered: u64 = self.senders.drain(..).map(|sender| sender.stop(runtime)).sum();
         if let Some(consumer) = self.consumer.take() {
             consumer.stop();
         }
+        let (written, handled) = (self.filled + self.poisoned + delivered, self.work.sum());
+        println!("{}: {delivered} delivered, {handled} handled", self.topic);
+        let ends = offsets::watermarks(&Broker::shared().properties(), self.topic);
+        let in_the_log: i64 = ends.values().map(|w| w.end).sum();
+        assert_eq!(in_the_log as u64, written, "what was delivered is there, and nothing else");
+        assert!(handled <= written, "nothing was handled twice");
         let samples = std::mem::take(&mut *watch.samples.lock().unwrap());
         Seen { samples, stages: self.stages, capacity: self.capacity, filled: self.filled }
     }
