@@ -224,7 +224,7 @@ impl World {
         let ends = offsets::watermarks(&Broker::shared().properties(), self.topic);
         let in_the_log: i64 = ends.values().map(|w| w.end).sum();
         assert_eq!(in_the_log as u64, written, "what was delivered is there, and nothing else");
-        assert!(handled <= written, "nothing was handled twice");
+        assert!(handled <= written, "no more was handled than there is");
         let samples = std::mem::take(&mut *watch.samples.lock().unwrap());
         Seen { samples, stages: self.stages, capacity: self.capacity, filled: self.filled }
     }
