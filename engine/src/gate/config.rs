@@ -53,8 +53,8 @@ pub struct GateConfig {
     /// beyond the target begins with less.
     pub initial_window: u32,
     /// How often the caller probes. 10 ms to 60 s; 500 ms by default. Probes of different producers
-    /// should not keep step with each other: a half of the interval to all of it, at random, makes each see
-    /// the backlog before and behind the others' sends by turns.
+    /// should not keep step with each other: a quarter of the interval more or less, at random, makes each
+    /// see the backlog before and behind the others' sends by turns.
     pub probe_interval: Duration,
     /// For how long the last window is kept when the probe fails, or when nothing of a group moves
     /// though it has lag. 0 to 1 h; 10 s by default, and at least twice the target.

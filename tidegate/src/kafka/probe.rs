@@ -9,7 +9,7 @@ mod clients;
 mod round;
 
 use std::fmt;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
@@ -40,8 +40,10 @@ pub(crate) trait Follower: Send + Sync {
     fn handle_failure(&self, failure: ProbeFailure, detail: &str);
 }
 
-/// Asks at intervals how far consumer groups are, by one thread and a client for each group, for any
+/// Asks at an interval how far consumer groups are, by one thread and a client for each group, for any
 /// number of [producers](crate::Producer). Cloning it is cheap; it ends with its last clone.
+///
+/// The interval is an average: each wait is up to a quarter shorter or longer.
 #[derive(Clone)]
 pub struct Probe {
     shared: Arc<Shared>,
@@ -71,6 +73,8 @@ impl Probe {
             followers: Arc::clone(&followers),
             stopped: Arc::clone(&stopped),
             interval,
+            random: RandomState::new(),
+            rounds: 0,
         };
         thread::Builder::new()
             .name("tidegate-probe".to_owned())
@@ -79,7 +83,7 @@ impl Probe {
         Ok(Self { shared: Arc::new(Shared { followers, stopped, interval }) })
     }
 
-    /// How long it waits at most before it asks again; it is at least half of that.
+    /// How often it asks, on average.
     pub fn interval(&self) -> Duration {
         self.shared.interval
     }
@@ -103,14 +107,6 @@ impl fmt::Debug for Probe {
     }
 }
 
-/// A half of the interval to all of it, at random: probes of different producers that kept step with
-/// each other would always find the backlog in the same order, and one producer's part before it is sent.
-fn spaced(interval: Duration) -> Duration {
-    // Each hasher has keys of its own, and the hash of nothing under them is random enough.
-    let random = RandomState::new().build_hasher().finish();
-    interval / 2 + interval.mul_f64((random >> 11) as f64 / (1u64 << 54) as f64)
-}
-
 /// What the thread does.
 struct Work {
     clients: Clients,
@@ -118,6 +114,8 @@ struct Work {
     followers: Arc<Mutex<Vec<Weak<dyn Follower>>>>,
     stopped: Arc<AtomicBool>,
     interval: Duration,
+    random: RandomState,
+    rounds: u64,
 }
 
 impl Work {
@@ -139,7 +137,9 @@ impl Work {
             }
             let started = Instant::now();
             self.round(followers);
-            next = (started + spaced(self.interval)).max(Instant::now() + Duration::from_millis(1));
+            self.rounds += 1;
+            let wait = varied(self.interval, self.random.hash_one(self.rounds));
+            next = (started + wait).max(Instant::now() + Duration::from_millis(1));
         }
     }
 
@@ -166,20 +166,28 @@ impl Work {
     }
 }
 
+/// The interval, give or take a quarter.
+///
+/// Two producers that ask at a fixed distance, of a group that commits at an interval of its own, meet
+/// it at the same places of its rhythm, and of each other's, again and again: one always just after a
+/// commit, the other just before the next. What they read differs by a tenth for ever, and the windows
+/// with it by much more. Each has to see all of it.
+fn varied(interval: Duration, random: u64) -> Duration {
+    interval.mul_f64(0.75 + 0.5 * (random as f64 / u64::MAX as f64))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn rounds_are_spaced_at_random_within_the_interval() {
-        let interval = Duration::from_millis(500);
-        let all: Vec<_> = (0..1_000).map(|_| spaced(interval)).collect();
-        assert!(all.iter().all(|spaced| (interval / 2..=interval).contains(spaced)));
-        let quarter = |n: u32| {
-            let (from, to) = (interval * (4 + n) / 8, interval * (5 + n) / 8);
-            all.iter().filter(|spaced| (from..to).contains(*spaced)).count()
-        };
-        let quarters = [quarter(0), quarter(1), quarter(2), quarter(3)];
-        assert!(quarters.iter().all(|count| (150..350).contains(count)), "{quarters:?}");
+    fn waits_vary_by_a_quarter_around_the_interval() {
+        let (interval, random) = (Duration::from_millis(500), RandomState::new());
+        let waits: Vec<_> = (0..10_000u64).map(|n| varied(interval, random.hash_one(n))).collect();
+        let (least, most) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+        assert!((375..380).contains(&least.as_millis()), "{least:?}");
+        assert!((620..=625).contains(&most.as_millis()), "{most:?}");
+        let mean = waits.iter().sum::<Duration>() / 10_000;
+        assert!((495..505).contains(&mean.as_millis()), "{mean:?}");
     }
 }

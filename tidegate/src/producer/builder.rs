@@ -193,8 +193,8 @@ impl ProducerBuilder {
         self
     }
 
-    /// How often the groups' progress is asked for. 10 ms to 60 s; 500 ms by default. A probe that is
-    /// shared has its own.
+    /// How often the groups' progress is asked for, on average. 10 ms to 60 s; 500 ms by default. A
+    /// probe that is shared has its own.
     pub fn probe_interval(mut self, interval: Duration) -> Self {
         self.probe_interval = interval;
         self
