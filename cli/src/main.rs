@@ -1,7 +1,7 @@
 //! The command line of Tidegate.
 //!
 //! `cli` names the commands, each of which has a module (`run`, `produce`, `ingest`,
-//! `lag`, `bench`). `settings` are the flags
+//! `redrive`, `lag`, `bench`). `settings` are the flags
 //! that commands share: names, environment variables, ranges and defaults live there and nowhere
 //! else. `report` shows what happens on standard error, `kafka` asks the cluster beside the
 //! consumer, `exit` says how a process ends.
@@ -13,6 +13,7 @@ mod ingest;
 mod kafka;
 mod lag;
 mod produce;
+mod redrive;
 mod report;
 mod run;
 mod settings;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(*args, &output),
         Command::Produce(args) => produce::run(&args, &output),
         Command::Ingest(args) => ingest::run(&args, &output),
+        Command::Redrive(args) => redrive::run(&args, &output),
         Command::Lag(args) => lag::run(&args, &output),
         Command::Bench(args) => bench::run(args, &output),
     };

@@ -9,9 +9,18 @@ use crate::process::Call;
 #[test]
 fn help_is_as_kept() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/help");
-    for command in
-        ["", "run", "produce", "ingest", "lag", "bench", "bench load", "bench consume", "bench raw"]
-    {
+    for command in [
+        "",
+        "run",
+        "produce",
+        "ingest",
+        "redrive",
+        "lag",
+        "bench",
+        "bench load",
+        "bench consume",
+        "bench raw",
+    ] {
         let mut args: Vec<_> = command.split_whitespace().collect();
         args.push("--help");
         let text = Call::new(&args).succeed().stdout;

@@ -2,7 +2,7 @@
 //!
 //! All in one test binary, so that its tests share a broker: `help` and `usage` (no broker),
 //! `stdout`, `exec`, `ends` (how a run ends), `trouble`, `secure`,
-//! `produce`, `ingest`, `lag` and `bench`.
+//! `produce`, `ingest`, `redrive`, `lag` and `bench`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bench;
@@ -13,6 +13,7 @@ mod ingest;
 mod lag;
 mod process;
 mod produce;
+mod redrive;
 mod secure;
 mod stdout;
 mod trouble;
