@@ -4,8 +4,10 @@
 //! `redrive`, `lag`, `bench`). `settings` are the flags
 //! that commands share: names, environment variables, ranges and defaults live there and nowhere
 //! else. `report` shows what happens on standard error, `kafka` asks the cluster beside the
-//! consumer, `exit` says how a process ends.
+//! consumer, `server` is what HTTP servers have in common, `admin` the port for metrics and probes,
+//! `exit` says how a process ends.
 
+mod admin;
 mod bench;
 mod cli;
 mod exit;
@@ -16,6 +18,7 @@ mod produce;
 mod redrive;
 mod report;
 mod run;
+mod server;
 mod settings;
 
 use std::process::ExitCode;

@@ -115,6 +115,9 @@ impl Mover {
         if self.most.is_some_and(|most| self.counts.begun.fetch_add(1, Ordering::Relaxed) >= most) {
             return left();
         }
+        // One that is given away to another member has used up a place of the maximum: those that were
+        // left for it do not come again before the end.
+        let mut unsettled = Unsettled(self.most.map(|_| &self.ending));
         let restored = letter.restored(target, self.keep);
         let sent = self.ending.run_until_cancelled(self.send(restored)).await;
         let result = match sent {
@@ -123,6 +126,7 @@ impl Mover {
             Some(Ok(delivery)) => delivery.await.map_err(|error| error.to_string()),
             Some(Err(SendError { cause, .. })) => Err(cause.to_string()),
         };
+        unsettled.0 = None;
         match result {
             Ok(_) => {
                 let moved = self.counts.moved.fetch_add(1, Ordering::Relaxed) + 1;
@@ -157,6 +161,17 @@ impl Mover {
         });
         self.ending.cancel();
         left()
+    }
+}
+
+/// Ends the call when it is dropped before it is empty.
+struct Unsettled<'a>(Option<&'a CancellationToken>);
+
+impl Drop for Unsettled<'_> {
+    fn drop(&mut self) {
+        if let Some(ending) = self.0 {
+            ending.cancel();
+        }
     }
 }
 

@@ -47,6 +47,8 @@ pub(super) struct Survey {
     moved_before: u64,
     without_origin: u64,
     strays: Vec<(i32, i64)>,
+    /// It went on behind what this pass had already.
+    goes_on: bool,
     /// Where each partition that has something to read ends.
     ends: HashMap<i32, i64>,
 }
@@ -69,6 +71,7 @@ impl Survey {
         for partition in partitions {
             let (begin, end) = observer.watermarks(topic, *partition)?;
             let start = passes.start(*partition).max(begin);
+            survey.goes_on |= start > begin;
             if start < end {
                 survey.ends.insert(*partition, end);
                 list.add_partition_offset(topic, *partition, Offset::Offset(start))
@@ -211,9 +214,9 @@ impl Survey {
         &self.strays
     }
 
-    /// Whether there is something, and none of it is a letter.
+    /// Whether there is something, and nothing of the whole topic is a letter.
     pub(super) fn is_of_no_letters(&self) -> bool {
-        self.records > 0 && self.letters == 0
+        self.records > 0 && self.letters == 0 && !self.goes_on
     }
 
     /// Where a partition ends for this call; 0 if there is nothing in it to be read.

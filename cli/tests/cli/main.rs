@@ -2,9 +2,10 @@
 //!
 //! All in one test binary, so that its tests share a broker: `help` and `usage` (no broker),
 //! `stdout`, `exec`, `ends` (how a run ends), `trouble`, `secure`,
-//! `produce`, `ingest`, `redrive`, `lag` and `bench`.
+//! `produce`, `ingest`, `redrive`, `lag`, `bench` and `admin` (the port for metrics and probes).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod admin;
 mod bench;
 mod ends;
 mod exec;

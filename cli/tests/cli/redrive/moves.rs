@@ -1,5 +1,7 @@
 //! What arrives, and what is refused.
 
+use std::time::Duration;
+
 use tidegate_testkit::kafka::NewRecord;
 
 use super::{letter, moved, plan, read, redrive, send, topic, values};
@@ -74,10 +76,14 @@ fn what_does_not_say_where_it_comes_from_is_named_and_stays() {
     assert_eq!(ended.events("summary")[0]["without_origin"], 2);
     assert_eq!(values("redrive-stray"), ["one"]);
 
+    send("redrive-stray-dead", [NewRecord::new().key("s").value("later")]);
+    let again = redrive("redrive-stray-dead", &["--yes"]).succeed();
+    assert_eq!((moved(&again), again.events("no-origin").len()), (0, 1), "it is one all the same");
+
     // To a topic that is named they all go.
     let to = ["--yes", "--to-topic", "redrive-stray-other"];
-    assert_eq!(moved(&redrive("redrive-stray-dead", &to).succeed()), 3);
-    assert_eq!(values("redrive-stray-other"), ["circle", "one", "stray"]);
+    assert_eq!(moved(&redrive("redrive-stray-dead", &to).succeed()), 4);
+    assert_eq!(values("redrive-stray-other"), ["circle", "later", "one", "stray"]);
 }
 
 #[test]
@@ -91,6 +97,33 @@ fn a_topic_that_is_no_dead_letter_topic_is_refused() {
     topic("redrive-empty", 1);
     let empty = redrive("redrive-empty", &["--output", "text", "--yes"]).succeed();
     assert!(empty.stdout.contains("nothing of redrive-empty is to be moved"), "{empty:#?}");
+}
+
+#[test]
+fn what_becomes_a_letter_meanwhile_is_for_the_next_call() {
+    topic("redrive-meanwhile", 1);
+    topic("redrive-meanwhile-dead", 2);
+    let letters = |from: usize| {
+        send(
+            "redrive-meanwhile-dead",
+            (from..from + 50).map(|n| letter("redrive-meanwhile", &n.to_string(), "r")),
+        );
+    };
+    letters(0);
+    let mut call = redrive("redrive-meanwhile-dead", &["--yes", "--rate", "50"]).spawn();
+    let mut sent = 50;
+    while call.runs() && sent < 5_000 {
+        letters(sent);
+        sent += 50;
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let ended = call.wait(Duration::from_secs(60));
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert_eq!(plan(&ended)["moves"], moved(&ended), "what was there when it began");
+    assert!((moved(&ended) as usize) < sent);
+    let rest = redrive("redrive-meanwhile-dead", &["--yes"]).succeed();
+    assert_eq!((moved(&ended) + moved(&rest)) as usize, sent);
+    assert_eq!(values("redrive-meanwhile").len(), sent, "none twice");
 }
 
 #[test]
