@@ -8,6 +8,7 @@ use crate::ingest::IngestArgs;
 use crate::lab::LabArgs;
 use crate::lag::LagArgs;
 use crate::produce::ProduceArgs;
+use crate::redrive::RedriveArgs;
 use crate::run::RunArgs;
 use crate::settings::OutputArgs;
 
@@ -60,6 +61,9 @@ pub(crate) enum Command {
     /// Take records over HTTP to topics, as fast as the groups that each follows keep up.
     #[command(after_help = EXIT_CODES)]
     Ingest(Box<IngestArgs>),
+    /// Move dead letters back to the topics that they came from; a dry run without --yes.
+    #[command(after_help = EXIT_CODES)]
+    Redrive(Box<RedriveArgs>),
     /// Show how far a group is: lag in records and in time, rates, drain time.
     #[command(after_help = EXIT_CODES)]
     Lag(Box<LagArgs>),

@@ -1,10 +1,10 @@
 //! `tidegate ingest`: records over HTTP to topics, each through its gate.
 //!
-//! A request goes through the files in this order: `connections` accepts it, `timed` cuts it off when
-//! it is slow, `service` takes it from its head to its answer, `request` is what the head asks for,
+//! A request goes through the files in this order: [`server`](crate::server) accepts it and cuts it off
+//! when it is slow, `service` takes it from its head to its answer, `request` is what the head asks for,
 //! `body` reads what comes behind it within a budget, `forms` makes records of that, `deliver` sends
-//! them, `answer` says what became of them. `args` are the flags, `served` the topics, `listen` where
-//! it listens and what that takes, `token` and `tls` who may send, `counts` what is counted.
+//! them, `answer` says what became of them. `args` are the flags, `served` the topics, `tls` makes it
+//! HTTPS, `counts` is what is counted, `watched` shows it on the admin port.
 //!
 //! What is refused is refused as early as it can be: by a connection too many, by the token, by the
 //! topic, by the gate; all of that before a byte of the body is read.
@@ -12,34 +12,37 @@
 mod answer;
 mod args;
 mod body;
-mod connections;
 mod counts;
 mod deliver;
 mod forms;
-mod listen;
 mod request;
 mod served;
 mod service;
-mod timed;
 mod tls;
-mod token;
+mod watched;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tidegate::{Level, Undelivered};
 
 pub(crate) use self::args::IngestArgs;
 use self::body::Budget;
-use self::connections::Server;
 use self::counts::{Counts, Progress};
 use self::service::Service;
+use self::watched::Watched;
 use crate::exit::Failure;
 use crate::produce::message;
 use crate::report::{Message, Reporter, Sender};
 use crate::run::signals;
+use crate::server::{self, Flags, Server};
 use crate::settings::OutputArgs;
 
+/// Holds the token itself, for those who have no file.
+const TOKEN: &str = "TIDEGATE_TOKEN";
+const FLAGS: Flags =
+    Flags { listen: "--listen", token_file: "--token-file", insecure: "--insecure" };
 /// What is left of the patience for the producer when requests took all of it.
 const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 
@@ -50,11 +53,12 @@ const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 pub(crate) fn run(args: &IngestArgs, output: &OutputArgs) -> Result<(), Failure> {
     let topics = served::merge(&args.topics)?;
     let connection = args.connection.resolve()?;
-    let token = token::read(args.token_file.as_deref())?;
-    listen::check(args.listen, token.is_some(), args.insecure)?;
+    let token = server::read_token(args.token_file.as_deref(), TOKEN)?;
+    server::check(&FLAGS, args.listen, token.is_some(), args.insecure)?;
+    let admin = args.admin.resolve()?;
     let tls = args.tls()?;
     args.check_sizes()?;
-    let most = listen::make_room(args.max_connections)?;
+    let most = server::make_room(args.max_connections)?;
 
     let reporter = Reporter::start(output);
     let tell = reporter.sender();
@@ -81,12 +85,17 @@ pub(crate) fn run(args: &IngestArgs, output: &OutputArgs) -> Result<(), Failure>
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(error.to_string()))?;
     let sender = reporter.sender();
+    let ending = Arc::new(AtomicBool::new(false));
+    if let Some(admin) = admin {
+        let watched = Watched::new(producer.clone(), Arc::clone(&counts), Arc::clone(&ending));
+        admin.start(Arc::new(watched), &sender)?;
+    }
     let ended = runtime.block_on(async {
         let (last, left, last_producer) = (sender.clone(), Arc::clone(&counts), producer.clone());
         let signal = signals::first_of(move || {
             last.last_words(second_signal(&left, last_producer.on_their_way()));
         })?;
-        let (listener, address) = listen::bind(args.listen)?;
+        let (listener, address) = server::bind(args.listen)?;
         for topic in topics.iter().filter(|topic| topic.groups.is_empty()) {
             let words = format!("the gate of topic {} is open: it follows no group", topic.name);
             sender.message(
@@ -97,16 +106,10 @@ pub(crate) fn run(args: &IngestArgs, output: &OutputArgs) -> Result<(), Failure>
         if output.progress(false) {
             reporter.show(Progress::new(producer.clone(), Arc::clone(&counts)));
         }
-        let server = Server {
-            listener,
-            tls,
-            most,
-            times: args.times(),
-            service,
-            counts: Arc::clone(&counts),
-            sender: sender.clone(),
-        };
+        let server =
+            Server { listener, tls, most, times: args.times(), service, sender: sender.clone() };
         let connections = server.run(signal).await;
+        ending.store(true, Ordering::Relaxed);
         let since = Instant::now();
         let cut_off = connections.drain(args.shutdown_timeout).await;
         let patience = args.shutdown_timeout.saturating_sub(since.elapsed()).max(LEAST_PATIENCE);
@@ -160,4 +163,10 @@ fn summary(counts: &Counts, cut_off: usize, undelivered: Option<&Undelivered>) -
         .summary(cut_off, not_delivered)
         .with("cut_off", cut_off)
         .with("not_delivered", not_delivered)
+}
+
+/// What is shown beside the gates.
+#[cfg(test)]
+pub(crate) fn metrics() -> Vec<crate::admin::Metric> {
+    watched::NUMBERS.iter().map(|(metric, _)| *metric).collect()
 }

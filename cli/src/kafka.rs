@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 
@@ -173,6 +173,67 @@ impl Observer {
         }
         self.client.unassign().map_err(failed)?;
         Ok(found.into_iter().collect())
+    }
+}
+
+/// What a group has committed in one partition.
+pub(crate) struct Committed {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) metadata: String,
+}
+
+impl Observer {
+    /// The names of all groups that begin with `prefix`.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub(crate) fn groups(&self, prefix: &str) -> Result<Vec<String>, Failure> {
+        let failed = |error| failure("cannot ask for the groups of the cluster", &error);
+        let groups = self.client.fetch_group_list(None, CALL).map_err(failed)?;
+        let names = groups.groups().iter().map(|group| group.name().to_owned());
+        Ok(names.filter(|name| name.starts_with(prefix)).collect())
+    }
+
+    /// What this one's group has committed in the partitions of a topic.
+    ///
+    /// # Errors
+    /// When the cluster does not answer, or does not let the group be described.
+    pub(crate) fn commits(
+        &self,
+        group: &str,
+        topic: &str,
+        partitions: &[i32],
+    ) -> Result<Vec<Committed>, Failure> {
+        let what = format!("cannot ask what group {group} has committed in topic {topic}");
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(topic, *partition);
+        }
+        let answer =
+            self.client.committed_offsets(list, CALL).map_err(|error| failure(&what, &error))?;
+        let mut found = Vec::new();
+        for element in answer.elements() {
+            element.error().map_err(|error| failure(&what, &error))?;
+            if let Offset::Offset(offset) = element.offset() {
+                let (partition, metadata) = (element.partition(), element.metadata().to_owned());
+                found.push(Committed { partition, offset, metadata });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Commits an offset with metadata for this one's group, which must have no members.
+    ///
+    /// # Errors
+    /// When the cluster refuses, or does not answer.
+    pub(crate) fn commit(&self, topic: &str, commit: &Committed) -> Result<(), Failure> {
+        let failed = |error| failure(&format!("cannot commit in topic {topic}"), &error);
+        let mut list = TopicPartitionList::new();
+        let mut element = list.add_partition(topic, commit.partition);
+        element.set_offset(Offset::Offset(commit.offset)).map_err(failed)?;
+        element.set_metadata(&commit.metadata);
+        self.client.commit(&list, CommitMode::Sync).map_err(failed)
     }
 }
 

@@ -1,11 +1,13 @@
 //! The command line of Tidegate.
 //!
-//! `cli` names the commands, each of which has a module (`lab`, `run`, `produce`, `ingest`,
+//! `cli` names the commands, each of which has a module (`lab`, `run`, `produce`, `ingest`, `redrive`,
 //! `lag`, `bench`). `settings` are the flags
 //! that commands share: names, environment variables, ranges and defaults live there and nowhere
 //! else. `report` shows what happens on standard error, `kafka` asks the cluster beside the
-//! consumer, `exit` says how a process ends.
+//! consumer, `server` is what HTTP servers have in common, `admin` the port for metrics and probes,
+//! `exit` says how a process ends.
 
+mod admin;
 mod bench;
 mod cli;
 mod exit;
@@ -14,8 +16,10 @@ mod kafka;
 mod lab;
 mod lag;
 mod produce;
+mod redrive;
 mod report;
 mod run;
+mod server;
 mod settings;
 
 use std::process::ExitCode;
@@ -29,6 +33,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(*args, &output),
         Command::Produce(args) => produce::run(&args, &output),
         Command::Ingest(args) => ingest::run(&args, &output),
+        Command::Redrive(args) => redrive::run(&args, &output),
         Command::Lag(args) => lag::run(&args, &output),
         Command::Bench(args) => bench::run(args, &output),
     };

@@ -21,6 +21,7 @@ use tokio::runtime::Runtime;
 use self::exec::Exec;
 use self::stdout::{Lines, Stdout};
 use self::target::Target;
+use crate::admin::{self, Admin, AdminArgs, Measured};
 use crate::exit::Failure;
 use crate::report::{Lag, Message, Progress, Reporter};
 use crate::settings::{
@@ -46,6 +47,8 @@ pub(crate) struct RunArgs {
     limits: LimitArgs,
     #[command(flatten)]
     delivery: DeliveryArgs,
+    #[command(flatten)]
+    admin: AdminArgs,
 }
 
 /// Runs the command.
@@ -54,6 +57,7 @@ pub(crate) struct RunArgs {
 /// When the run cannot start, cannot go on, or ends with something left to do.
 pub(crate) fn run(args: RunArgs, output: &OutputArgs) -> Result<(), Failure> {
     let connection = args.connection.resolve()?;
+    let admin = args.admin.resolve()?;
     // Before the client is configured, which asks whether its log is wanted.
     let reporter = Reporter::start(output);
     let builder = args.topics.apply(connection.builder());
@@ -63,7 +67,13 @@ pub(crate) fn run(args: RunArgs, output: &OutputArgs) -> Result<(), Failure> {
     let consumer = builder.build()?;
 
     let until_end = args.delivery.until_end;
-    let run = Prepared { consumer, connection, until_end, output, reporter };
+    let facts = admin::Facts {
+        group: args.group.name(&connection).unwrap_or_default().to_owned(),
+        budgets: args.limits.budgets(),
+        stuck_after: args.delivery.stuck_after(),
+    };
+    let admin = admin.map(|admin| (admin, facts));
+    let run = Prepared { consumer, connection, until_end, output, reporter, admin };
     match args.to {
         Target::Null => run.drive(Null, || {}, std::future::pending()),
         Target::Stdout => {
@@ -102,6 +112,8 @@ struct Prepared<'a> {
     until_end: bool,
     output: &'a OutputArgs,
     reporter: Reporter,
+    /// The admin port, if one is wanted, and what it shows besides.
+    admin: Option<(Admin, admin::Facts)>,
 }
 
 impl Prepared<'_> {
@@ -134,20 +146,35 @@ impl Prepared<'_> {
             lag::watch(&self.connection, monitor.clone(), &lag, self.until_end)?;
             reporter.show(Progress::new(monitor.clone(), lag, self.until_end));
         }
+        let mut watched = None;
+        if let Some((admin, facts)) = self.admin {
+            let source = admin::Consumer::watch(&self.connection, monitor.clone(), facts)?;
+            admin.start(Arc::clone(&source) as Arc<dyn admin::Source>, &reporter.sender())?;
+            watched = Some(source);
+        }
         handler.report_to(reporter.sender());
         let signalled = Arc::new(AtomicBool::new(false));
         let tell = reporter.sender();
         let result: Result<Summary, Failure> = runtime.block_on(async {
             let signal = signals::first(monitor, reporter.sender(), kill)?;
-            let noted = Arc::clone(&signalled);
+            let (noted, draining) = (Arc::clone(&signalled), watched.clone());
             let shutdown = async move {
                 tokio::select! {
                     () = signal => noted.store(true, Ordering::Relaxed),
                     () = closed => {}
                 }
+                if let Some(watched) = draining {
+                    watched.drains();
+                }
             };
             let consumer = self.consumer.on_event(move |event| tell.event(event));
-            Ok(consumer.run(handler).with_graceful_shutdown(shutdown).await?)
+            Ok(match watched {
+                Some(watched) => {
+                    let handler = Measured::new(handler, watched.histogram());
+                    consumer.run(handler).with_graceful_shutdown(shutdown).await?
+                }
+                None => consumer.run(handler).with_graceful_shutdown(shutdown).await?,
+            })
         });
         if let Ok(summary) = &result {
             reporter.sender().message(message(summary));

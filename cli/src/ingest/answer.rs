@@ -13,9 +13,7 @@ use tidegate::{DeliveryError, NotSent};
 
 use super::deliver::Fate;
 use super::forms::Form;
-
-/// What a request is answered with.
-pub(super) type Answer = Response<Full<Bytes>>;
+use crate::server::Answer;
 
 /// Says why the gate is shut.
 const GATE: HeaderName = HeaderName::from_static("x-tidegate-gate");

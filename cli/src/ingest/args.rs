@@ -12,9 +12,10 @@ use tidegate::gate::WhenShut;
 use tokio_rustls::TlsAcceptor;
 
 use super::served::{Served, served};
-use super::timed::Times;
 use super::{forms, tls};
+use crate::admin::AdminArgs;
 use crate::exit::Failure;
+use crate::server::Times;
 use crate::settings::{ConnectionArgs, GateArgs, duration, size};
 
 const MS: Duration = Duration::from_millis(1);
@@ -182,6 +183,9 @@ pub(crate) struct IngestArgs {
         help_heading = "HTTP"
     )]
     idle_timeout: Duration,
+
+    #[command(flatten)]
+    pub(super) admin: AdminArgs,
 
     #[command(flatten)]
     pub(super) gate: GateArgs,

@@ -19,20 +19,15 @@ pub(super) struct Counts {
     connections: AtomicU64,
 }
 
-/// A connection, counted as long as it lives.
-pub(super) struct Open<'a>(&'a Counts);
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Counts {
-    /// A connection that is served.
-    pub(super) fn open(&self) -> Open<'_> {
+    /// A connection is served from now on.
+    pub(super) fn connected(&self) {
         self.connections.fetch_add(1, Ordering::Relaxed);
-        Open(self)
+    }
+
+    /// It has ended.
+    pub(super) fn disconnected(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// A record that the broker acknowledged.
@@ -60,7 +55,7 @@ impl Counts {
         self.delivered.load(Ordering::Relaxed)
     }
 
-    fn now(&self) -> Numbers {
+    pub(super) fn now(&self) -> Numbers {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let refused = load(&self.refused);
         Numbers {
@@ -94,12 +89,14 @@ impl Counts {
     }
 }
 
-struct Numbers {
-    requests: u64,
-    delivered: u64,
-    refused: u64,
-    other: u64,
-    connections: u64,
+/// All of them at a moment.
+pub(super) struct Numbers {
+    pub(super) requests: u64,
+    pub(super) delivered: u64,
+    pub(super) refused: u64,
+    /// Not taken for another reason than a shut gate.
+    pub(super) other: u64,
+    pub(super) connections: u64,
 }
 
 /// The progress line.

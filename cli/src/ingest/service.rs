@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONNECTION, EXPECT, HeaderValue, ORIGIN};
+use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use tidegate::{NotSent, Producer, ProducerRecord};
 
-use super::answer::{self, Answer, Problem};
+use super::answer::{self, Problem};
 use super::body::{self, Body, Budget, Unread};
 use super::counts::Counts;
 use super::deliver::{self, Fate};
 use super::forms::{self, BadBody, Form, MOST_RECORDS, SHELL};
 use super::request;
-use super::token::Token;
+use crate::server::{self, Answer, Stranger, Token};
 
 /// When a budget that is used up is worth another try.
 const SOON: Duration = Duration::from_secs(1);
@@ -34,9 +34,8 @@ pub(super) struct Service {
     pub(super) shut_status: StatusCode,
 }
 
-impl Service {
-    /// Answers a request, and sees to it that the connection can go on or ends well.
-    pub(super) async fn call(&self, request: Request<Incoming>) -> Answer {
+impl server::Service for Service {
+    async fn call(&self, request: Request<Incoming>) -> Answer {
         let (head, mut body) = request.into_parts();
         let mut answer = match self.take(&head, &mut body).await {
             Ok(answer) => answer,
@@ -57,6 +56,16 @@ impl Service {
         answer
     }
 
+    fn connected(&self) {
+        self.counts.connected();
+    }
+
+    fn disconnected(&self) {
+        self.counts.disconnected();
+    }
+}
+
+impl Service {
     async fn take(&self, head: &Parts, body: &mut Incoming) -> Result<Answer, Problem> {
         let path = head.uri.path();
         if path == "/healthz" {
@@ -88,20 +97,13 @@ impl Service {
 
     /// Whether whoever it is may send at all.
     fn may_send(&self, head: &Parts) -> Result<(), Problem> {
-        match &self.token {
-            Some(token) if token.is_in(&head.headers) => Ok(()),
-            Some(_) => Err(Problem::new(
-                StatusCode::UNAUTHORIZED,
-                "a token is needed: Authorization: Bearer TOKEN",
-            )),
-            // A browser on this machine sends what any web page asks it to, also to loopback
-            // addresses. It says where the page is from, and no other client does.
-            None if head.headers.contains_key(ORIGIN) => Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                "requests of web pages are taken with a token only",
-            )),
-            None => Ok(()),
-        }
+        server::admit(self.token.as_ref(), &head.headers).map_err(|stranger| {
+            let status = match stranger {
+                Stranger::NoToken => StatusCode::UNAUTHORIZED,
+                Stranger::Page => StatusCode::FORBIDDEN,
+            };
+            Problem::new(status, stranger.words())
+        })
     }
 
     async fn one(&self, asked: request::Asked, body: Body) -> Result<Answer, Problem> {

@@ -204,6 +204,11 @@ pub(crate) struct DeliveryArgs {
 }
 
 impl DeliveryArgs {
+    /// When a partition that does not move is reported.
+    pub(crate) fn stuck_after(&self) -> Duration {
+        self.stuck_after
+    }
+
     /// Sets them. `reset` is the start that a property file names, for when no flag does.
     ///
     /// # Errors

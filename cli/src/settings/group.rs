@@ -61,6 +61,11 @@ pub(crate) struct GroupArgs {
 }
 
 impl GroupArgs {
+    /// The group, if it is named anywhere.
+    pub(crate) fn name<'a>(&'a self, connection: &'a Connection) -> Option<&'a str> {
+        self.group.as_deref().or(connection.group.as_deref())
+    }
+
     /// Sets them.
     ///
     /// # Errors
@@ -70,7 +75,7 @@ impl GroupArgs {
         builder: Builder,
         connection: &Connection,
     ) -> Result<Builder, Failure> {
-        let Some(group) = self.group.as_ref().or(connection.group.as_ref()) else {
+        let Some(group) = self.name(connection) else {
             return Err(Failure::Usage(
                 "no group is named: give --group GROUP, set TIDEGATE_GROUP, or have group.id in \
                  the file of --command-config"

@@ -142,6 +142,11 @@ pub(crate) struct LimitArgs {
 }
 
 impl LimitArgs {
+    /// How many bytes may be admitted, and how many records may wait.
+    pub(crate) fn budgets(&self) -> (u64, u32) {
+        (self.max_bytes.0, self.max_queued)
+    }
+
     /// Sets them.
     pub(crate) fn apply(&self, builder: Builder) -> Builder {
         let builder = builder

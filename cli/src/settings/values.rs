@@ -50,21 +50,37 @@ pub(crate) fn start_from(text: &str) -> Result<StartFrom, String> {
         "latest" => return Ok(StartFrom::Latest),
         _ => {}
     }
+    millis(text).map(StartFrom::Timestamp).map_err(|error| match error {
+        NoTime::Unreadable => {
+            "write earliest, latest, a time like 2026-03-01T12:00:00Z, or milliseconds since 1970"
+                .to_owned()
+        }
+        NoTime::Negative => "milliseconds since 1970 must not be negative".to_owned(),
+        NoTime::TooEarly => "a time before 1970 cannot be looked for; use earliest".to_owned(),
+    })
+}
+
+/// Why something is not a time.
+enum NoTime {
+    Unreadable,
+    Negative,
+    TooEarly,
+}
+
+/// Reads an RFC 3339 date and time, or milliseconds since 1970.
+fn millis(text: &str) -> Result<i64, NoTime> {
     if let Ok(millis) = text.parse::<i64>() {
-        return match millis {
-            0.. => Ok(StartFrom::Timestamp(millis)),
-            _ => Err("milliseconds since 1970 must not be negative".to_owned()),
-        };
+        return if millis < 0 { Err(NoTime::Negative) } else { Ok(millis) };
     }
-    let instant = OffsetDateTime::parse(text, &Rfc3339).map_err(
-        |_| "write earliest, latest, a time like 2026-03-01T12:00:00Z, or milliseconds since 1970",
-    )?;
-    let millis = instant.unix_timestamp_nanos() / 1_000_000;
-    i64::try_from(millis)
-        .ok()
-        .filter(|millis| *millis >= 0)
-        .map(StartFrom::Timestamp)
-        .ok_or_else(|| "a time before 1970 cannot be looked for; use earliest".to_owned())
+    let instant = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| NoTime::Unreadable)?;
+    let millis = i64::try_from(instant.unix_timestamp_nanos() / 1_000_000).ok();
+    millis.filter(|millis| *millis >= 0).ok_or(NoTime::TooEarly)
+}
+
+/// Reads an instant: an RFC 3339 date and time, or milliseconds since 1970.
+pub(crate) fn instant(text: &str) -> Result<i64, String> {
+    let wrong = "write a time like 2026-03-01T12:00:00Z, or milliseconds since 1970";
+    millis(text).map_err(|_| wrong.to_owned())
 }
 
 /// Reads `NAME=VALUE`.
@@ -120,6 +136,8 @@ mod tests {
         assert_eq!(start_from("2026-03-01T13:00:00.5+01:00"), at);
         assert!(start_from("yesterday").is_err() && start_from("-1").is_err());
         assert!(start_from("1969-01-01T00:00:00Z").is_err());
+        assert_eq!(instant("2026-03-01T12:00:00.5Z"), Ok(1_772_366_400_500));
+        assert!(instant("earliest").is_err() && instant("-1").is_err());
     }
 
     #[test]

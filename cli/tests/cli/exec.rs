@@ -46,11 +46,12 @@ fn a_command_gets_value_coordinates_and_key() {
          echo \"$TIDEGATE_RECORD_TOPIC $TIDEGATE_RECORD_PARTITION $TIDEGATE_RECORD_ATTEMPT\"\n\
          echo \"${TIDEGATE_RECORD_KEY-unset} ${TIDEGATE_RECORD_KEY_ENCODING-unset}\"\n\
          echo \"$TIDEGATE_RECORD_HEADERS ${TIDEGATE_RECORD_TOMBSTONE-no}\"\n\
-         echo \"${TIDEGATE_PROPERTY-no property}\"\n\
+         echo \"${TIDEGATE_PROPERTY-no property}${TIDEGATE_ADMIN_TOKEN-}\"\n\
          cat\n",
     );
     let call = Call::run("exec-given", "exec-given", &script.to, &["--until-end"]);
-    call.env("TIDEGATE_PROPERTY", "client.id=secret").succeed();
+    let call = call.env("TIDEGATE_PROPERTY", "client.id=secret");
+    call.env("TIDEGATE_ADMIN_TOKEN", "secret").succeed();
     let first = "exec-given 0 1\n";
     assert_eq!(
         script.left("0"),

@@ -15,6 +15,7 @@ fn help_is_as_kept() {
         "run",
         "produce",
         "ingest",
+        "redrive",
         "lag",
         "bench",
         "bench load",

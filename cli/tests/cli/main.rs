@@ -2,9 +2,10 @@
 //!
 //! All in one test binary, so that its tests share a broker: `help`, `usage` and `lab` (no broker),
 //! `stdout`, `exec`, `ends` (how a run ends), `trouble`, `secure`,
-//! `produce`, `ingest`, `lag` and `bench`.
+//! `produce`, `ingest`, `redrive`, `lag`, `bench` and `admin` (the port for metrics and probes).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod admin;
 mod bench;
 mod ends;
 mod exec;
@@ -14,6 +15,7 @@ mod lab;
 mod lag;
 mod process;
 mod produce;
+mod redrive;
 mod secure;
 mod stdout;
 mod trouble;

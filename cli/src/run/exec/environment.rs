@@ -13,11 +13,13 @@ const TIMESTAMP: &str = "TIDEGATE_RECORD_TIMESTAMP";
 const TOMBSTONE: &str = "TIDEGATE_RECORD_TOMBSTONE";
 /// May hold a password, which is none of the command's business.
 const PROPERTY: &str = "TIDEGATE_PROPERTY";
+/// Neither is this.
+const ADMIN_TOKEN: &str = "TIDEGATE_ADMIN_TOKEN";
 
 /// Sets the record's coordinates, key and headers.
 pub(super) fn set(command: &mut Command, record: &Record) {
     // Tidegate may itself run as a command of another one.
-    for name in [KEY, KEY_ENCODING, TIMESTAMP, TOMBSTONE, PROPERTY] {
+    for name in [KEY, KEY_ENCODING, TIMESTAMP, TOMBSTONE, PROPERTY, ADMIN_TOKEN] {
         command.env_remove(name);
     }
     command

@@ -4,16 +4,13 @@ use std::fmt;
 use std::path::Path;
 
 use hyper::HeaderMap;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, ORIGIN};
 use subtle::ConstantTimeEq;
 
 use crate::exit::Failure;
 
-/// Holds the token itself, for those who have no file.
-const VARIABLE: &str = "TIDEGATE_TOKEN";
-
 /// The token. It is never shown.
-pub(super) struct Token(Vec<u8>);
+pub(crate) struct Token(Vec<u8>);
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,7 +30,7 @@ impl Token {
     }
 
     /// Whether a request has it. The time it takes says nothing about the token but its length.
-    pub(super) fn is_in(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn is_in(&self, headers: &HeaderMap) -> bool {
         let mut all = headers.get_all(AUTHORIZATION).iter();
         let (Some(one), None) = (all.next(), all.next()) else { return false };
         let one = one.as_bytes();
@@ -42,23 +39,57 @@ impl Token {
     }
 }
 
-/// The token of the file, or else of the variable.
+/// The token of the file, or else of the variable, which holds the token itself.
 ///
 /// # Errors
 /// When it cannot be read, or is none.
-pub(super) fn read(file: Option<&Path>) -> Result<Option<Token>, Failure> {
+pub(crate) fn read(file: Option<&Path>, variable: &str) -> Result<Option<Token>, Failure> {
     if let Some(path) = file {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Failure::Config(format!("the token file {} cannot be read: {error}", path.display()))
         })?;
         return Token::new(&text, &format!("the token file {}", path.display())).map(Some);
     }
-    match std::env::var(VARIABLE) {
-        Ok(text) => Token::new(&text, &format!("the variable {VARIABLE}")).map(Some),
+    match std::env::var(variable) {
+        Ok(text) => Token::new(&text, &format!("the variable {variable}")).map(Some),
         Err(std::env::VarError::NotPresent) => Ok(None),
         Err(std::env::VarError::NotUnicode(_)) => {
-            Err(Failure::Config(format!("the variable {VARIABLE} is not text")))
+            Err(Failure::Config(format!("the variable {variable} is not text")))
         }
+    }
+}
+
+/// Who may not ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stranger {
+    /// It does not have the token.
+    NoToken,
+    /// It is a web page, and there is no token that would keep it out. A browser on this machine
+    /// sends what any page asks it to, also to loopback addresses. It says where the page is from,
+    /// and no other client does.
+    Page,
+}
+
+impl Stranger {
+    /// In words.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::NoToken => "a token is needed: Authorization: Bearer TOKEN",
+            Self::Page => "requests of web pages are taken with a token only",
+        }
+    }
+}
+
+/// Whether whoever sends these headers may ask for anything.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn admit(token: Option<&Token>, headers: &HeaderMap) -> Result<(), Stranger> {
+    match token {
+        Some(token) if token.is_in(headers) => Ok(()),
+        Some(_) => Err(Stranger::NoToken),
+        None if headers.contains_key(ORIGIN) => Err(Stranger::Page),
+        None => Ok(()),
     }
 }
 

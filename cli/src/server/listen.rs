@@ -14,17 +14,30 @@ const OTHER_FILES: u64 = 256;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 4_096;
 
+/// The flags of a server, as messages name them.
+pub(crate) struct Flags {
+    pub(crate) listen: &'static str,
+    pub(crate) token_file: &'static str,
+    pub(crate) insecure: &'static str,
+}
+
 /// An address that others can reach needs a token.
 ///
 /// # Errors
 /// When it has none, and nobody said that this is wanted.
-pub(super) fn check(address: SocketAddr, token: bool, insecure: bool) -> Result<(), Failure> {
+pub(crate) fn check(
+    flags: &Flags,
+    address: SocketAddr,
+    token: bool,
+    insecure: bool,
+) -> Result<(), Failure> {
     if address.ip().is_loopback() || token || insecure {
         return Ok(());
     }
+    let Flags { listen, token_file, insecure } = flags;
     Err(Failure::Usage(format!(
-        "--listen {address} can be reached by others: ask for a token with --token-file, or say \
-         --insecure"
+        "{listen} {address} can be reached by others: ask for a token with {token_file}, or say \
+         {insecure}"
     )))
 }
 
@@ -32,7 +45,7 @@ pub(super) fn check(address: SocketAddr, token: bool, insecure: bool) -> Result<
 ///
 /// # Errors
 /// When the system does not allow as many as were asked for.
-pub(super) fn make_room(wanted: Option<u32>) -> Result<usize, Failure> {
+pub(crate) fn make_room(wanted: Option<u32>) -> Result<usize, Failure> {
     let failed =
         |error| Failure::Failed(format!("cannot ask for the limit of open files: {error}"));
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(failed)?;
@@ -56,7 +69,7 @@ pub(super) fn make_room(wanted: Option<u32>) -> Result<usize, Failure> {
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub(super) fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+pub(crate) fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
     let listen = || {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -88,8 +101,10 @@ mod tests {
 
     #[test]
     fn addresses_that_others_reach_are_told_from_those_of_this_machine() {
-        let check =
-            |text: &str, token, insecure| check(text.parse().unwrap(), token, insecure).is_ok();
+        let flags = Flags { listen: "--l", token_file: "--t", insecure: "--i" };
+        let check = |text: &str, token, insecure| {
+            check(&flags, text.parse().unwrap(), token, insecure).is_ok()
+        };
         for own in ["127.0.0.1:1", "127.1.2.3:1", "[::1]:1"] {
             assert!(check(own, false, false), "{own}");
         }

@@ -16,8 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::counts::Counts;
-use super::service::Service;
+use super::Service;
 use super::timed::{Timed, Times, Turn};
 use crate::report::{Message, Sender};
 
@@ -34,29 +33,28 @@ const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: appl
     {\"error_code\":503,\"message\":\"too many connections\"}\n";
 
 /// The server.
-pub(super) struct Server {
-    pub(super) listener: TcpListener,
-    pub(super) tls: Option<TlsAcceptor>,
+pub(crate) struct Server<S> {
+    pub(crate) listener: TcpListener,
+    pub(crate) tls: Option<TlsAcceptor>,
     /// How many connections are served at once.
-    pub(super) most: usize,
-    pub(super) times: Times,
-    pub(super) service: Arc<Service>,
-    pub(super) counts: Arc<Counts>,
-    pub(super) sender: Sender,
+    pub(crate) most: usize,
+    pub(crate) times: Times,
+    pub(crate) service: Arc<S>,
+    pub(crate) sender: Sender,
 }
 
 /// What is left of a server that accepts no more: the connections that it has.
-pub(super) struct Connections {
+pub(crate) struct Connections {
     tasks: TaskTracker,
     end: CancellationToken,
     /// Ends what is still there.
     cut: CancellationToken,
 }
 
-impl Server {
+impl<S: Service> Server<S> {
     /// Accepts and serves until the signal completes.
-    pub(super) async fn run(self, signal: impl Future<Output = ()>) -> Connections {
-        let Self { listener, tls, most, times, service, counts, sender } = self;
+    pub(crate) async fn run(self, signal: impl Future<Output = ()>) -> Connections {
+        let Self { listener, tls, most, times, service, sender } = self;
         let left = Connections {
             tasks: TaskTracker::new(),
             end: CancellationToken::new(),
@@ -91,10 +89,10 @@ impl Server {
             };
             // Answers are small, and each is waited for.
             let _ = stream.set_nodelay(true);
-            let (service, counts) = (Arc::clone(&service), Arc::clone(&counts));
+            let service = Arc::clone(&service);
             let (tls, end, cut) = (tls.clone(), left.end.clone(), left.cut.clone());
             left.tasks.spawn(async move {
-                let _open = counts.open();
+                let _open = Open::new(Arc::clone(&service));
                 cut.run_until_cancelled(connection(stream, tls, times, service, end)).await;
                 drop(place);
             });
@@ -106,7 +104,7 @@ impl Server {
 impl Connections {
     /// Lets every request that was begun have its answer, for so long at most. Says how many
     /// connections were cut off.
-    pub(super) async fn drain(self, patience: Duration) -> usize {
+    pub(crate) async fn drain(self, patience: Duration) -> usize {
         self.end.cancel();
         self.tasks.close();
         if timeout(patience, self.tasks.wait()).await.is_ok() {
@@ -122,18 +120,18 @@ async fn connection(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
     times: Times,
-    service: Arc<Service>,
+    service: Arc<impl Service>,
     end: CancellationToken,
 ) {
-    let Some(tls) = tls else { return serve(stream, times, &service, end).await };
+    let Some(tls) = tls else { return serve(stream, times, &*service, end).await };
     let handshake = timeout(times.head, tls.accept(stream));
     // Whoever does not get through the handshake learns why from TLS.
     if let Some(Ok(Ok(stream))) = end.run_until_cancelled(handshake).await {
-        serve(stream, times, &service, end).await;
+        serve(stream, times, &*service, end).await;
     }
 }
 
-async fn serve<S>(stream: S, times: Times, service: &Service, end: CancellationToken)
+async fn serve<S>(stream: S, times: Times, service: &impl Service, end: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -160,6 +158,22 @@ where
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
         }
+    }
+}
+
+/// A connection that is served, until it is dropped.
+struct Open<S: Service>(Arc<S>);
+
+impl<S: Service> Open<S> {
+    fn new(service: Arc<S>) -> Self {
+        service.connected();
+        Self(service)
+    }
+}
+
+impl<S: Service> Drop for Open<S> {
+    fn drop(&mut self) {
+        self.0.disconnected();
     }
 }
 

@@ -16,25 +16,25 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// When a connection is cut off.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
+pub(crate) struct Times {
     /// It waits for its first or next request.
-    pub(super) idle: Duration,
+    pub(crate) idle: Duration,
     /// A head is coming in, or a handshake goes on.
-    pub(super) head: Duration,
+    pub(crate) head: Duration,
     /// The client does not read its answer.
-    pub(super) write: Duration,
+    pub(crate) write: Duration,
 }
 
 /// Which requests of a connection are served: an odd number while one is.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Turn(Arc<AtomicU32>);
+pub(crate) struct Turn(Arc<AtomicU32>);
 
 /// A request that is served, until it is dropped.
-pub(super) struct Serving<'a>(&'a Turn);
+pub(crate) struct Serving<'a>(&'a Turn);
 
 impl Turn {
     /// A head is complete.
-    pub(super) fn begin(&self) -> Serving<'_> {
+    pub(crate) fn begin(&self) -> Serving<'_> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Serving(self)
     }
@@ -51,7 +51,7 @@ impl Drop for Serving<'_> {
 }
 
 /// A stream with its times.
-pub(super) struct Timed<S> {
+pub(crate) struct Timed<S> {
     stream: S,
     times: Times,
     turn: Turn,
@@ -66,7 +66,7 @@ pub(super) struct Timed<S> {
 
 impl<S> Timed<S> {
     /// A connection that is idle from now on.
-    pub(super) fn new(stream: S, times: Times, turn: Turn) -> Self {
+    pub(crate) fn new(stream: S, times: Times, turn: Turn) -> Self {
         let (seen, since) = (turn.now(), Instant::now());
         let (reading, writing) = (Alarm::default(), Alarm::default());
         Self { stream, times, turn, seen, since, head_begun: false, reading, writing }
