@@ -12,7 +12,7 @@ use core::time::Duration;
 
 use self::aimd::Aimd;
 use self::health::Health;
-use crate::Instant;
+pub use crate::Instant;
 
 /// A `Retry-After` holds all calls back for so long at most while the target is up: one record's
 /// answer may be about that record (one customer's quota) and not about the target.

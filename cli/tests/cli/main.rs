@@ -1,7 +1,7 @@
 //! The binary as a user runs it, on real brokers.
 //!
 //! All in one test binary, so that its tests share a broker: `help` and `usage` (no broker),
-//! `stdout`, `exec`, `ends` (how a run ends), `trouble`, `secure`,
+//! `stdout`, `exec`, `http`, `ends` (how a run ends), `trouble`, `secure`,
 //! `produce`, `ingest`, `lag` and `bench`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -9,6 +9,7 @@ mod bench;
 mod ends;
 mod exec;
 mod help;
+mod http;
 mod ingest;
 mod lag;
 mod process;

@@ -6,7 +6,8 @@ use super::Sample;
 use super::goodput::Goodput;
 use crate::Instant;
 
-/// So many refusals in a row, and what the target took before them says nothing any more.
+/// So many refusals in a row, and what the target took before them says nothing any more: it is halved
+/// after each so many.
 const BARREN: u32 = 32;
 /// Permits and rates are counted in millionths.
 const ONE: u64 = 1_000_000;
@@ -195,28 +196,28 @@ impl Aimd {
             // Nothing better is known, and it must not be forgotten that nothing was done.
             self.measure(sample);
         }
-        let first = self.searching.take().is_some();
         let value = self.value();
-        let taken = self.goodput.rate(now).map(|rate| match self.level {
-            Level::InFlight(_) => self.permits(rate),
-            Level::Rate(_) => rate,
-        });
-        // A half of what it was, if nothing is known.
-        let known = taken.filter(|_| self.barren < BARREN);
-        let enough = scaled(known.unwrap_or(0), 93, 100);
-        if value <= enough {
-            // It has taken more than this until a moment ago: one that counts by the second has had
-            // its number, and takes as much in the next one.
+        let taken = match self.level {
+            Level::InFlight(_) => self.permits(self.goodput.rate(now)),
+            Level::Rate(_) => self.goodput.rate(now),
+        };
+        let barren = self.barren >= BARREN;
+        let enough = if barren { 0 } else { scaled(taken, 93, 100) };
+        // It has taken more than this until a moment ago: one that counts by the second has had its
+        // number, and takes as much in the next one.
+        if value <= enough || (barren && !self.barren.is_multiple_of(BARREN)) {
             return;
         }
         let cut = enough.max(value / 2).min(scaled(value, 97, 100));
         // Back to what it was, or to what was really taken where it was far beyond. Where cut follows
         // cut it may have been too much, and it is looked for higher up.
+        let first = self.searching.take().is_some();
         let in_a_row = !first && self.used < DOUBLES;
-        self.back_to = match known {
-            Some(taken) => value.min(taken),
-            None if in_a_row => self.back_to / 4 * 3,
-            None => value,
+        self.back_to = match self.goodput.is_known(now) {
+            true if barren && in_a_row => self.back_to,
+            true => value.min(taken),
+            false if in_a_row => self.back_to / 4 * 3,
+            false => value,
         };
         self.back_to = self.back_to.max(cut);
         self.from = cut;

@@ -34,14 +34,17 @@ impl Goodput {
         self.done = self.done.saturating_add(u32::from(done));
     }
 
-    /// Done in a second, in millionths; `None` if there were not enough answers yet.
-    pub(super) fn rate(&self, now: Instant) -> Option<u64> {
-        let over = now.saturating_since(self.older_since);
-        if over < HALF {
-            return None;
-        }
+    /// Done in a second, in millionths. Rather too little as long as there was no half of a window.
+    pub(super) fn rate(&self, now: Instant) -> u64 {
+        let least = if self.is_known(now) { HALF } else { 2 * HALF };
+        let over = now.saturating_since(self.older_since).max(least);
         let done = u128::from(self.older_done) + u128::from(self.done);
-        Some(u64::try_from(done * 1_000_000_000_000 / over.as_micros()).unwrap_or(u64::MAX))
+        u64::try_from(done * 1_000_000_000_000 / over.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether there was time enough for it to be more than a lower bound.
+    pub(super) fn is_known(&self, now: Instant) -> bool {
+        now.saturating_since(self.older_since) >= HALF
     }
 }
 
@@ -58,19 +61,19 @@ mod tests {
         let mut goodput = Goodput::new(at(0));
         for ms in (0..5_000).step_by(5) {
             goodput.count(true, at(ms));
-            assert_eq!(goodput.rate(at(ms)).is_some(), ms >= 500);
+            assert_eq!(goodput.is_known(at(ms)), ms >= 500);
         }
-        let rate = goodput.rate(at(5_000)).unwrap() / 1_000_000;
+        let rate = goodput.rate(at(5_000)) / 1_000_000;
         assert!((195..=205).contains(&rate), "{rate}");
         for ms in (5_000..6_100).step_by(20) {
             goodput.count(ms % 40 == 0, at(ms));
         }
-        let rate = goodput.rate(at(6_100)).unwrap() / 1_000_000;
+        let rate = goodput.rate(at(6_100)) / 1_000_000;
         assert!((20..=40).contains(&rate), "{rate}");
         for second in 7..100 {
             goodput.count(true, at(second * 1_000));
         }
-        let rate = goodput.rate(at(99_000)).unwrap() / 1_000;
+        let rate = goodput.rate(at(99_000)) / 1_000;
         assert!((900..=1_300).contains(&rate), "{rate} thousandths");
     }
 }
