@@ -175,7 +175,8 @@ fn settled(target: impl Target, took: u64) -> (Seen, Seen) {
 #[test]
 fn a_target_of_200_a_second_gets_nine_tenths_of_it_and_refuses_less_than_a_twentieth() {
     let told = |retry_after| Bucket { retry_after, ..Bucket::new(200, 20) };
-    let targets: [(&str, Box<dyn FnMut() -> (Seen, Seen)>); 6] = [
+    type Run = Box<dyn FnMut() -> (Seen, Seen)>;
+    let targets: [(&str, Run); 6] = [
         ("few tokens", Box::new(|| settled(Bucket::new(200, 2), MS))),
         ("tokens of a tenth", Box::new(|| settled(Bucket::new(200, 20), MS))),
         ("tokens of a second", Box::new(|| settled(Bucket::new(200, 200), MS))),

@@ -60,7 +60,7 @@ fn whatever_a_target_sends_the_run_goes_on_in_bounded_memory() {
     let target = Target::new(move |request| {
         // Every fifth record is harmed once.
         let offset = request.place().1 as usize;
-        match offset % 5 == 0 && first.lock().unwrap().insert(offset) {
+        match offset.is_multiple_of(5) && first.lock().unwrap().insert(offset) {
             true => harm(offset / 5 % KINDS),
             false => status(200),
         }

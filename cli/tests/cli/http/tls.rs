@@ -20,7 +20,8 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::target::read;
-use super::{call, numbered, topic, until_end};
+use super::{numbered, topic, until_end};
+use crate::process::Call;
 
 /// A certificate for 127.0.0.1 with its key, and who vouches for it.
 fn pem() -> (PathBuf, PathBuf) {
@@ -79,12 +80,14 @@ fn a_client_certificate_is_shown_and_without_it_nothing_is_lost() {
     topic("http-tls", numbered(50, 10));
     let (address, count) = server(config(true, &[b"http/1.1"]));
     let to = format!("https://{address}/in");
-    let mut without = call("http-tls", &to, &["--ca", authority, "--retries", "1"]).spawn();
+    // Groups of their own: a member that is killed is missed for a while.
+    let run = |group, more: &[&str]| Call::run("http-tls", group, &to, more).spawn();
+    let mut without = run("http-tls-without", &["--ca", authority, "--retries", "1"]);
     without.until("it is told", |run| {
         run.stderr().contains("\"target-down\"") || run.stderr().contains("attempt-failed")
     });
     drop(without);
-    let mut untrusted = call("http-tls", &to, &["--retries", "1"]).spawn();
+    let mut untrusted = run("http-tls-untrusted", &["--retries", "1"]);
     untrusted.until("it is told", |run| {
         run.stderr().contains("\"target-down\"") || run.stderr().contains("trusts no authority")
     });
@@ -150,6 +153,6 @@ fn http2_is_spoken_with_tls_by_agreement_and_without_when_told() {
     let to = format!("https://{address}/");
     let args =
         ["run", "-b", Broker::shared().bootstrap(), "-t", "http-2", "--until-end", "--to", &to];
-    crate::process::Call::new(&[&args[..], &more].concat()).succeed();
+    Call::new(&[&args[..], &more].concat()).succeed();
     assert_eq!(values.lock().unwrap().len(), 500);
 }
