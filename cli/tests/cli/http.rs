@@ -1,8 +1,9 @@
 //! `--to http://...`: `requests` (what arrives), `contract` (what answers mean), `pressure`
-//! (overloaded, down, at fault), `hostile`, `tls`; `target` is the server.
+//! (overloaded, down, at fault), `hostile`, `tls`, `languages` (real servers); `target` is the server of all others.
 
 mod contract;
 mod hostile;
+mod languages;
 mod pressure;
 mod requests;
 mod target;

@@ -28,6 +28,10 @@ const CONNECTION_WINDOW: u32 = 1 << 20;
 /// With HTTP/2, a connection on which nothing comes is asked so often, and has as long to answer.
 const PING: Duration = Duration::from_secs(10);
 
+/// So long the body of an answer is waited for that says all by its status. Some servers send an error
+/// without its length and without an end.
+const UNASKED: Duration = Duration::from_secs(1);
+
 /// How long a call may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
@@ -106,21 +110,29 @@ impl Client {
             }
         })?;
         let (head, body) = response.into_parts();
-        late.as_mut().reset(begun + self.times.whole);
+        let whole = begun + self.times.whole;
+        let retry_after = retry_after::read(&head.headers, SystemTime::now());
+        let answer = |body| Answer { status: head.status, retry_after, body };
+        if !head.status.is_success() {
+            // Nobody asks what it says; it is read so that the connection can go on.
+            late.as_mut().reset(whole.min(Instant::now() + UNASKED));
+            tokio::select! {
+                _ = body::read(body) => {}
+                () = &mut late => {}
+            }
+            return Ok(answer(None));
+        }
+        late.as_mut().reset(whole);
         let body = tokio::select! {
             biased;
             body = body::read(body) => body,
             () = &mut late => return Err(too_slow("the answer was not whole", self.times.whole)),
         };
-        let body = match body {
-            Ok(Read::Whole(body)) => Some(body),
-            Ok(Read::TooLarge) => None,
-            Err(error) => {
-                return Err(NoAnswer::Broken(format!("its answer broke off: {}", words(&error))));
-            }
-        };
-        let retry_after = retry_after::read(&head.headers, SystemTime::now());
-        Ok(Answer { status: head.status, retry_after, body })
+        match body {
+            Ok(Read::Whole(body)) => Ok(answer(Some(body))),
+            Ok(Read::TooLarge) => Ok(answer(None)),
+            Err(error) => Err(NoAnswer::Broken(format!("its answer broke off: {}", words(&error)))),
+        }
     }
 }
 

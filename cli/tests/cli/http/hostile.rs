@@ -86,6 +86,8 @@ fn whatever_a_target_sends_the_run_goes_on_in_bounded_memory() {
 fn an_answer_that_is_too_large_is_one_all_the_same_and_a_part_of_one_is_none() {
     topic("http-large", numbered(4, 1));
     let target = Target::new(|request| match request.number {
+        // Without an end, and without one that is asked for.
+        3 => Reply::Trickle(b"HTTP/1.1 500 No\r\n\r\n".to_vec(), b"b".to_vec()),
         // Done, by its status.
         0 => Reply::Answer(200, Vec::new(), vec![b' '; 10 << 20]),
         1 => Reply::Bytes(head("Content-Length: 100\r\n\r\n{\"status\":")),
@@ -94,6 +96,8 @@ fn an_answer_that_is_too_large_is_one_all_the_same_and_a_part_of_one_is_none() {
     });
     let ended = super::until_end("http-large", &target.url("/"), &[]);
     let offsets: Vec<_> = target.seen().iter().map(|request| request.place().1).collect();
-    assert_eq!(offsets, [0, 1, 1, 2, 3]);
-    assert_eq!(ended.events("attempt-failed").len(), 1);
+    assert_eq!(offsets, [0, 1, 1, 2, 2, 3]);
+    let failed = ended.events("attempt-failed");
+    assert_eq!(failed.len(), 2);
+    assert_eq!(failed[1]["reason"], "the target answers 500 Internal Server Error");
 }
