@@ -20,7 +20,7 @@ use tidegate::{Event, Level};
 
 use crate::settings::{Format, OutputArgs};
 use burst::Burst;
-pub(crate) use event::{CLOSED, EXPECTED};
+pub(crate) use event::{CLOSED, EXPECTED, TARGET};
 pub(crate) use line::Message;
 pub(crate) use progress::{Lag, Progress, Rate, whole};
 

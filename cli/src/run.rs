@@ -1,10 +1,11 @@
 //! `tidegate run`: records from topics to a target.
 //!
-//! `target` reads `--to`; `stdout` (with `record` for its lines) and `exec` (with `group` for
-//! process groups) are targets. `signals` drains, `lag` asks how far behind the run is.
+//! `target` reads `--to`; `stdout` (with `record` for its lines), `exec` (with `group` for process
+//! groups) and `http` are targets. `signals` drains, `lag` asks how far behind the run is.
 
 mod exec;
 mod group;
+mod http;
 mod lag;
 mod record;
 pub(crate) mod signals;
@@ -15,15 +16,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
-use tidegate::{Handler, Level, Record, Summary};
+use tidegate::{Handler, Level, Monitor, Record, Summary};
 use tokio::runtime::Runtime;
 
 use self::exec::Exec;
+use self::http::{Http, HttpArgs};
 use self::stdout::{Lines, Stdout};
 use self::target::Target;
 use crate::admin::{self, Admin, AdminArgs, Measured};
 use crate::exit::Failure;
-use crate::report::{Lag, Message, Progress, Reporter};
+use crate::report::{Lag, Message, Progress, Reporter, Sender};
 use crate::settings::{
     Connection, ConnectionArgs, DeliveryArgs, GroupArgs, LimitArgs, OutputArgs, TopicsArgs,
 };
@@ -38,10 +40,13 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     group: GroupArgs,
 
-    /// Where records go: stdout, null, or exec:COMMAND.
+    /// Where records go: http://HOST/PATH, exec:COMMAND, stdout or null.
     #[arg(long, value_name = "TARGET", env = "TIDEGATE_TO", hide_env_values = true)]
     #[arg(value_parser = target::parse, long_help = target::HELP, help_heading = "Target")]
     to: Target,
+
+    #[command(flatten)]
+    http: HttpArgs,
 
     #[command(flatten)]
     limits: LimitArgs,
@@ -63,7 +68,9 @@ pub(crate) fn run(args: RunArgs, output: &OutputArgs) -> Result<(), Failure> {
     let builder = args.topics.apply(connection.builder());
     let builder = args.group.apply(builder, &connection)?;
     let builder = args.limits.apply(builder);
-    let builder = args.delivery.apply(builder, connection.reset)?;
+    // Of what waits for its turn no time is taken: calls have their own.
+    let times_itself = matches!(args.to, Target::Http(_));
+    let builder = args.delivery.apply(builder, connection.reset, times_itself)?;
     let consumer = builder.build()?;
 
     let until_end = args.delivery.until_end;
@@ -90,6 +97,11 @@ pub(crate) fn run(args: RunArgs, output: &OutputArgs) -> Result<(), Failure> {
             let exec = Exec::new(words)?;
             let groups = exec.groups();
             run.drive(exec, move || groups.kill_all(), std::future::pending())
+        }
+        Target::Http(template) => {
+            let (timeout, most) = (args.delivery.timeout, args.limits.concurrency);
+            let http = Http::new(*template, &args.http, timeout, most)?;
+            run.drive(http, || {}, std::future::pending())
         }
     }
 }
@@ -152,7 +164,7 @@ impl Prepared<'_> {
             admin.start(Arc::clone(&source) as Arc<dyn admin::Source>, &reporter.sender())?;
             watched = Some(source);
         }
-        handler.report_to(reporter.sender());
+        handler.attach(reporter.sender(), monitor.clone());
         let signalled = Arc::new(AtomicBool::new(false));
         let tell = reporter.sender();
         let result: Result<Summary, Failure> = runtime.block_on(async {
@@ -189,8 +201,8 @@ trait TargetHandler: Handler {
     /// Whether it, or what it starts, writes to standard output.
     const WRITES_TO_STDOUT: bool;
 
-    /// Gives it the reporter.
-    fn report_to(&mut self, _: crate::report::Sender) {}
+    /// Gives it the reporter, and the consumer that it is the handler of.
+    fn attach(&mut self, _: Sender, _: Monitor) {}
 }
 
 impl TargetHandler for Null {
@@ -204,8 +216,16 @@ impl TargetHandler for Stdout {
 impl TargetHandler for Exec {
     const WRITES_TO_STDOUT: bool = true;
 
-    fn report_to(&mut self, sender: crate::report::Sender) {
+    fn attach(&mut self, sender: Sender, _: Monitor) {
         self.set_reporter(sender);
+    }
+}
+
+impl TargetHandler for Http {
+    const WRITES_TO_STDOUT: bool = false;
+
+    fn attach(&mut self, sender: Sender, monitor: Monitor) {
+        Self::attach(self, sender, monitor);
     }
 }
 

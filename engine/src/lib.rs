@@ -7,7 +7,8 @@
 //!
 //! Reading order: `config` (limits), `action` (what goes in and out), `engine` (the verbs),
 //! then the three lists it is made of: `partition` (unfinished records), `lanes` (order),
-//! `slab` (one entry per admitted record).
+//! `slab` (one entry per admitted record). [`gate`] is the producer half, [`limit`] how many calls a
+//! target gets.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -22,6 +23,7 @@ mod finished;
 pub mod gate;
 mod ids;
 mod lanes;
+pub mod limit;
 mod list;
 mod metadata;
 mod outcome;

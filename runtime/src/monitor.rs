@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidegate_engine::{PartitionSnapshot, Snapshot};
+use tidegate_engine::{ConfigError, PartitionSnapshot, Snapshot};
 
 use crate::batch::TopicPartition;
 use crate::shared::{Core, Shared};
@@ -71,6 +71,19 @@ impl Monitor {
             panics: core.panics,
             engine,
         }
+    }
+}
+
+impl Monitor {
+    /// Changes how many handlers may run at once, from now on. Those that run go on; nothing new
+    /// starts until fewer do.
+    ///
+    /// # Errors
+    /// When it is outside the range of [`Config::max_in_flight`](tidegate_engine::Config).
+    pub fn set_max_in_flight(&self, limit: u32) -> Result<(), ConfigError> {
+        self.shared.lock().engine.set_max_in_flight(limit)?;
+        self.shared.ring_all();
+        Ok(())
     }
 }
 

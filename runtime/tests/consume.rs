@@ -386,3 +386,32 @@ async fn waiting_costs_nothing() {
     let ending = polls.load(Atomic::Relaxed) - idle;
     assert!(ending < 100, "{ending} turns while waiting for a commit");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_can_be_changed_while_it_runs() {
+    let (log, history) = (log(1), History::default());
+    fill(&log, 300, 300);
+    let engine = Config { max_in_flight: 2, ordering: Ordering::None, ..Config::default() };
+    let consumer = Consumer::new(log.source(GROUP, [TOPIC]), settings(engine)).unwrap();
+    let monitor = consumer.monitor();
+    assert!(monitor.set_max_in_flight(0).is_err() && monitor.set_max_in_flight(100_001).is_err());
+    let (writes, changes) = (history.clone(), monitor.clone());
+    let begun = tokio::time::Instant::now();
+    let run = consumer.run(move |record: Record| {
+        let running = writes.begin(0, &record);
+        match record.offset() {
+            20 => changes.set_max_in_flight(9).unwrap(),
+            250 => changes.set_max_in_flight(1).unwrap(),
+            _ => {}
+        }
+        async move {
+            sleep_ms(10).await;
+            running.finish();
+        }
+    });
+    run.await.unwrap();
+    assert_eq!(history.most(), 9, "raised, it wakes who waits");
+    // About 10 rounds of two, 26 of nine and 45 of one.
+    let took = begun.elapsed().as_millis();
+    assert!((750..1_100).contains(&took), "{took}");
+}

@@ -32,6 +32,7 @@ pub use producer::{
     ProducerEvent, ProducerRecord, SendError, TopicGate, TopicSnapshot, Undelivered,
 };
 pub use tidegate_engine::gate;
+pub use tidegate_engine::limit;
 pub use tidegate_engine::{
     AfterLastAttempt, Backoff, Config, ConfigError, Counters, Metadata, MetadataError, Offset,
     OffsetRange, Ordering, PartitionSnapshot, PartitionState, Snapshot,

@@ -12,11 +12,17 @@ pub(crate) const EXPECTED: &str = "expected failure";
 /// is told once, at the end.
 pub(crate) const CLOSED: &str = "standard output is closed";
 
+/// How the reason begins for which records of a target wait that is overloaded or down: that is told
+/// once, by the target, and not for each record.
+pub(crate) const TARGET: &str = "the target";
+
 /// How much an event matters here.
 pub(super) fn level(event: &Event) -> Level {
     match event {
         Event::AttemptFailed { reason, .. } if reason.starts_with(EXPECTED) => Level::Debug,
-        Event::Overloaded { reason, .. } if reason == CLOSED => Level::Debug,
+        Event::Overloaded { reason, .. } if reason == CLOSED || reason.starts_with(TARGET) => {
+            Level::Debug
+        }
         event => event.level(),
     }
 }

@@ -1,5 +1,7 @@
 //! What `--to` names.
 
+use super::http::Template;
+
 /// Where records go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
@@ -9,11 +11,19 @@ pub(crate) enum Target {
     Null,
     /// A command each: its program and arguments.
     Exec(Vec<String>),
+    /// A request each.
+    Http(Box<Template>),
 }
 
 /// `--help` on `--to`.
 pub(crate) const HELP: &str = "\
 Where records go:
+
+http://HOST/PATH or https://HOST/PATH: a POST for each record, with the value as its body, and topic, \
+partition, offset, timestamp, attempt, key and headers as headers. Path and query may have {topic}, \
+{partition}, {offset}, {key} and {header.NAME}. 2xx is done; 429 and 503 slow deliveries down to what \
+the target takes, and while it is down records wait; 404, 408, 409, 425 and 5xx are tried again; \
+other 4xx go to the dead-letter topic. docs/http.md has all of it.
 
 stdout: one JSON line for each record on standard output, with topic, partition, offset, \
 timestamp (ms since 1970), key, value, and headers as [name, value] pairs. A key or value is text \
@@ -39,8 +49,11 @@ pub(crate) fn parse(text: &str) -> Result<Target, String> {
         "null" => return Ok(Target::Null),
         _ => {}
     }
+    if Template::is_url(text) {
+        return Template::parse(text).map(|template| Target::Http(Box::new(template)));
+    }
     let Some(command) = text.strip_prefix("exec:") else {
-        return Err("write stdout, null or exec:COMMAND".to_owned());
+        return Err("write http://HOST/PATH, exec:COMMAND, stdout or null".to_owned());
     };
     let words = shell_words::split(command).map_err(|error| error.to_string())?;
     if words.first().is_none_or(String::is_empty) {
@@ -60,5 +73,7 @@ mod tests {
         assert_eq!(parse("exec:jq -r '.a b'"), Ok(Target::Exec(words)));
         assert!(parse("exec:").is_err() && parse("exec:''").is_err() && parse("file").is_err());
         assert!(parse("exec:a 'b").is_err());
+        assert!(matches!(parse("http://h/{key}"), Ok(Target::Http(_))));
+        assert!(parse("http://{key}/").is_err() && parse("ftp://h").is_err());
     }
 }

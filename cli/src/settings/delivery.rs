@@ -97,8 +97,8 @@ pub(crate) struct DeliveryArgs {
     )]
     backoff_max: Duration,
 
-    /// An attempt that takes longer is cancelled and has failed. 1ms to 1day; no timeout if not
-    /// given.
+    /// An attempt that takes longer is cancelled and has failed. 1ms to 1day; no timeout if not given,
+    /// but a minute with an HTTP target, whose calls have it from the moment they are sent.
     #[arg(
         long,
         value_name = "DURATION",
@@ -107,7 +107,7 @@ pub(crate) struct DeliveryArgs {
         value_parser = duration(MS, DAY),
         help_heading = "Attempts"
     )]
-    timeout: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
 
     /// When an attempt that runs, or a partition without progress, is reported. 1ms to 1day.
     #[arg(
@@ -209,7 +209,8 @@ impl DeliveryArgs {
         self.stuck_after
     }
 
-    /// Sets them. `reset` is the start that a property file names, for when no flag does.
+    /// Sets them. `reset` is the start that a property file names, for when no flag does; a handler
+    /// that `times_itself` has no timeout set around it.
     ///
     /// # Errors
     /// When flags contradict each other.
@@ -217,6 +218,7 @@ impl DeliveryArgs {
         &self,
         builder: Builder,
         reset: Option<StartFrom>,
+        times_itself: bool,
     ) -> Result<Builder, Failure> {
         if self.backoff_max < self.backoff {
             return Err(Failure::Usage(format!(
@@ -246,7 +248,7 @@ impl DeliveryArgs {
         if let Some(topic) = &self.dead_letter {
             builder = builder.dead_letter_topic(topic);
         }
-        if let Some(timeout) = self.timeout {
+        if let Some(timeout) = self.timeout.filter(|_| !times_itself) {
             builder = builder.handler_timeout(timeout);
         }
         if let Some(records) = self.max_records {

@@ -1,7 +1,7 @@
 //! The binary as a user runs it, on real brokers.
 //!
 //! All in one test binary, so that its tests share a broker: `help`, `usage` and `lab` (no broker),
-//! `stdout`, `exec`, `ends` (how a run ends), `trouble`, `secure`,
+//! `stdout`, `exec`, `http`, `ends` (how a run ends), `trouble`, `secure`,
 //! `produce`, `ingest`, `redrive`, `lag`, `bench` and `admin` (the port for metrics and probes).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -10,6 +10,7 @@ mod bench;
 mod ends;
 mod exec;
 mod help;
+mod http;
 mod ingest;
 mod lab;
 mod lag;

@@ -1,0 +1,160 @@
+//! The flags of `--to http://...`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use hyper::header::HeaderValue;
+
+use super::response::{OnStatus, on_status};
+use crate::settings::duration;
+
+const MS: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+/// How long a call may take if `--timeout` does not say.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Whether requests are CloudEvents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum CloudEvents {
+    /// In binary mode: attributes as ce- headers, the value as body.
+    Binary,
+    /// No ce- headers.
+    None,
+}
+
+/// Which HTTP is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Version {
+    /// With TLS what both speak, HTTP/2 first; without it HTTP/1.1.
+    Auto,
+    /// HTTP/1.1.
+    #[value(name = "1.1")]
+    One,
+    /// HTTP/2, without TLS as well (prior knowledge).
+    #[value(name = "2")]
+    Two,
+}
+
+/// Flags of an HTTP target.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "HTTP target")]
+pub(crate) struct HttpArgs {
+    /// Whether requests are CloudEvents.
+    #[arg(
+        long,
+        value_name = "MODE",
+        env = "TIDEGATE_CLOUDEVENTS",
+        hide_env_values = true,
+        default_value = "binary"
+    )]
+    pub(super) cloudevents: CloudEvents,
+
+    /// The media type of values whose record has no header content-type.
+    #[arg(
+        long,
+        value_name = "TYPE",
+        env = "TIDEGATE_CONTENT_TYPE",
+        hide_env_values = true,
+        default_value = "application/octet-stream",
+        value_parser = media_type
+    )]
+    pub(super) content_type: HeaderValue,
+
+    /// What a status means, instead of what docs/http.md says: 404=dead-letter, 500-599=overload,
+    /// 4xx=retry. Actions are done, drop, retry, overload, fault and dead-letter. May be repeated,
+    /// and the last one that fits counts; in the environment, separated by spaces.
+    #[arg(
+        long,
+        value_name = "STATUS=ACTION",
+        env = "TIDEGATE_ON_STATUS",
+        hide_env_values = true,
+        value_delimiter = ' ',
+        value_parser = on_status
+    )]
+    pub(super) on_status: Vec<OnStatus>,
+
+    /// Which HTTP is spoken.
+    #[arg(
+        long,
+        value_name = "VERSION",
+        env = "TIDEGATE_HTTP_VERSION",
+        hide_env_values = true,
+        default_value = "auto"
+    )]
+    pub(super) http_version: Version,
+
+    /// How long a connection may take to open, TLS included. 10ms to 1h.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "TIDEGATE_CONNECT_TIMEOUT",
+        hide_env_values = true,
+        default_value = "5s",
+        value_parser = duration(10 * MS, HOUR)
+    )]
+    pub(super) connect_timeout: Duration,
+
+    /// How long it may take until the head of an answer is there. 10ms to 1h. The whole call may take
+    /// as long as --timeout says, or a minute.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "TIDEGATE_FIRST_BYTE_TIMEOUT",
+        hide_env_values = true,
+        default_value = "30s",
+        value_parser = duration(10 * MS, HOUR)
+    )]
+    pub(super) first_byte_timeout: Duration,
+
+    /// A file with a token that is sent with each request (Authorization: Bearer TOKEN). Without this
+    /// flag the variable TIDEGATE_TOKEN may hold the token itself. The file is read again when the
+    /// target wants another one.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "TIDEGATE_TOKEN_FILE",
+        hide_env_values = true,
+        conflicts_with = "basic_file"
+    )]
+    pub(super) token_file: Option<PathBuf>,
+
+    /// A file with USER:PASSWORD, sent with each request (Authorization: Basic). Without this flag the
+    /// variable TIDEGATE_BASIC may hold it.
+    #[arg(long, value_name = "FILE", env = "TIDEGATE_BASIC_FILE", hide_env_values = true)]
+    pub(super) basic_file: Option<PathBuf>,
+
+    /// Those who may vouch for the target's certificate, in PEM, instead of those this machine trusts.
+    #[arg(long, value_name = "FILE", env = "TIDEGATE_CA", hide_env_values = true)]
+    pub(super) ca: Option<PathBuf>,
+
+    /// A certificate that is shown to the target, and those that vouch for it, in PEM.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "TIDEGATE_CLIENT_CERT",
+        hide_env_values = true,
+        requires = "client_key"
+    )]
+    pub(super) client_cert: Option<PathBuf>,
+
+    /// That certificate's private key, in PEM.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "TIDEGATE_CLIENT_KEY",
+        hide_env_values = true,
+        requires = "client_cert"
+    )]
+    pub(super) client_key: Option<PathBuf>,
+}
+
+/// Reads a media type.
+fn media_type(text: &str) -> Result<HeaderValue, String> {
+    let wrong = || "write it like application/json".to_owned();
+    let plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if !plain || text.trim() != text || !text.contains('/') {
+        return Err(wrong());
+    }
+    HeaderValue::from_str(text).map_err(|_| wrong())
+}

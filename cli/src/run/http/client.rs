@@ -1,0 +1,154 @@
+//! Calls: connections that are kept, times, and bounds on what a target may send.
+
+use std::error::Error;
+use std::io;
+use std::pin::pin;
+use std::time::{Duration, SystemTime};
+
+use hyper::{Request, StatusCode};
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::{Instant, sleep_until};
+
+use super::body::{self, Read, Value};
+use super::connect::Connector;
+use super::retry_after;
+
+/// The head of an answer may have so many bytes, from its first one to the blank line, and with
+/// HTTP/2 so many in its headers.
+const HEAD: usize = 64 << 10;
+/// And so many headers.
+const HEADERS: usize = 100;
+/// A connection without a call is closed after this, before servers do it: what is sent into a
+/// connection that is being closed fails.
+const IDLE: Duration = Duration::from_secs(4);
+/// With HTTP/2, how much of one answer, and of all of a connection, may be on its way.
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// With HTTP/2, a connection on which nothing comes is asked so often, and has as long to answer.
+const PING: Duration = Duration::from_secs(10);
+
+/// So long the body of an answer is waited for that says all by its status. Some servers send an error
+/// without its length and without an end.
+const UNASKED: Duration = Duration::from_secs(1);
+
+/// How long a call may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// Until the head of the answer is there, connecting included.
+    pub(super) first_byte: Duration,
+    /// All of it.
+    pub(super) whole: Duration,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) retry_after: Option<Duration>,
+    /// Its body, unless that is too large to be looked at.
+    pub(super) body: Option<Vec<u8>>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum NoAnswer {
+    /// There was no connection.
+    Unreachable(String),
+    /// It broke, took too long, or was none.
+    Broken(String),
+}
+
+/// Calls the target.
+pub(super) struct Client {
+    pool: Pool<Connector, Value>,
+    times: Times,
+}
+
+impl Client {
+    /// With HTTP/2 and nothing else if `http2`; otherwise as TLS agrees on, and without it HTTP/1.1.
+    pub(super) fn new(connector: Connector, http2: bool, times: Times, most: usize) -> Self {
+        let mut builder = Pool::builder(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(most)
+            .http1_max_buf_size(HEAD)
+            .http1_max_headers(HEADERS)
+            .http2_only(http2)
+            .http2_max_header_list_size(HEAD as u32)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_keep_alive_interval(PING)
+            .http2_keep_alive_timeout(PING);
+        Self { pool: builder.build(connector), times }
+    }
+
+    /// One call.
+    ///
+    /// # Errors
+    /// When there is no answer, or not all of it.
+    ///
+    /// # Cancel safety
+    /// Dropped, it ends its connection, or with HTTP/2 its stream.
+    pub(super) async fn call(&self, request: Request<Value>) -> Result<Answer, NoAnswer> {
+        let begun = Instant::now();
+        let mut late = pin!(sleep_until(begun + self.times.first_byte.min(self.times.whole)));
+        let response = tokio::select! {
+            biased;
+            response = self.pool.request(request) => response,
+            () = &mut late => {
+                return Err(too_slow("no answer began", self.times.first_byte.min(self.times.whole)));
+            }
+        };
+        let response = response.map_err(|error| {
+            let words = words(&error);
+            match error.is_connect() {
+                true => NoAnswer::Unreachable(words),
+                false => NoAnswer::Broken(words),
+            }
+        })?;
+        let (head, body) = response.into_parts();
+        let whole = begun + self.times.whole;
+        let retry_after = retry_after::read(&head.headers, SystemTime::now());
+        let answer = |body| Answer { status: head.status, retry_after, body };
+        if !head.status.is_success() {
+            // Nobody asks what it says; it is read so that the connection can go on.
+            late.as_mut().reset(whole.min(Instant::now() + UNASKED));
+            tokio::select! {
+                _ = body::read(body) => {}
+                () = &mut late => {}
+            }
+            return Ok(answer(None));
+        }
+        late.as_mut().reset(whole);
+        let body = tokio::select! {
+            biased;
+            body = body::read(body) => body,
+            () = &mut late => return Err(too_slow("the answer was not whole", self.times.whole)),
+        };
+        match body {
+            Ok(Read::Whole(body)) => Ok(answer(Some(body))),
+            Ok(Read::TooLarge) => Ok(answer(None)),
+            Err(error) => Err(NoAnswer::Broken(format!("its answer broke off: {}", words(&error)))),
+        }
+    }
+}
+
+fn too_slow(what: &str, after: Duration) -> NoAnswer {
+    let after = humantime::format_duration(after);
+    NoAnswer::Broken(format!("{what} within {after}"))
+}
+
+/// The cause that says most: the last one.
+fn words(error: &(dyn Error + 'static)) -> String {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    match last.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(io::ErrorKind::TimedOut) => "it took too long".to_owned(),
+        _ => last.to_string(),
+    }
+}
