@@ -147,6 +147,7 @@ impl Prepared<'_> {
             reporter.show(Progress::new(monitor.clone(), lag, self.until_end));
         }
         handler.attach(reporter.sender(), monitor.clone());
+        let on_end = handler.on_end();
         let signalled = Arc::new(AtomicBool::new(false));
         let tell = reporter.sender();
         let result: Result<Summary, Failure> = runtime.block_on(async {
@@ -157,6 +158,7 @@ impl Prepared<'_> {
                     () = signal => noted.store(true, Ordering::Relaxed),
                     () = closed => {}
                 }
+                on_end();
             };
             let consumer = self.consumer.on_event(move |event| tell.event(event));
             Ok(consumer.run(handler).with_graceful_shutdown(shutdown).await?)
@@ -176,6 +178,11 @@ trait TargetHandler: Handler {
 
     /// Gives it the reporter, and the consumer that it is the handler of.
     fn attach(&mut self, _: Sender, _: Monitor) {}
+
+    /// What is to be done when the run begins to end.
+    fn on_end(&self) -> Box<dyn FnOnce() + Send> {
+        Box::new(|| {})
+    }
 }
 
 impl TargetHandler for Null {
@@ -199,6 +206,10 @@ impl TargetHandler for Http {
 
     fn attach(&mut self, sender: Sender, monitor: Monitor) {
         Self::attach(self, sender, monitor);
+    }
+
+    fn on_end(&self) -> Box<dyn FnOnce() + Send> {
+        Box::new(self.close())
     }
 }
 
