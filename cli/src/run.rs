@@ -165,6 +165,7 @@ impl Prepared<'_> {
             watched = Some(source);
         }
         handler.attach(reporter.sender(), monitor.clone());
+        let on_end = handler.on_end();
         let signalled = Arc::new(AtomicBool::new(false));
         let tell = reporter.sender();
         let result: Result<Summary, Failure> = runtime.block_on(async {
@@ -178,6 +179,7 @@ impl Prepared<'_> {
                 if let Some(watched) = draining {
                     watched.drains();
                 }
+                on_end();
             };
             let consumer = self.consumer.on_event(move |event| tell.event(event));
             Ok(match watched {
@@ -203,6 +205,11 @@ trait TargetHandler: Handler {
 
     /// Gives it the reporter, and the consumer that it is the handler of.
     fn attach(&mut self, _: Sender, _: Monitor) {}
+
+    /// What is to be done when the run begins to end.
+    fn on_end(&self) -> Box<dyn FnOnce() + Send> {
+        Box::new(|| {})
+    }
 }
 
 impl TargetHandler for Null {
@@ -226,6 +233,10 @@ impl TargetHandler for Http {
 
     fn attach(&mut self, sender: Sender, monitor: Monitor) {
         Self::attach(self, sender, monitor);
+    }
+
+    fn on_end(&self) -> Box<dyn FnOnce() + Send> {
+        Box::new(self.close())
     }
 }
 

@@ -95,7 +95,7 @@ pub enum Start {
 /// # Down
 /// A target that cannot be reached is down at once; one that took nothing from 10 keys in a row is so
 /// as well (if it says that it is overloaded, only when it took nothing for a second either). Then one call at a time goes out as a probe, after 250 ms and twice as long each time,
-/// up to 5 s (or when the target's `Retry-After` is over). A probe that is answered ends it, and the
+/// up to 2 s (or when the target's `Retry-After` is over). A probe that is answered ends it, and the
 /// limit begins with 1.
 #[derive(Debug)]
 pub struct Controller {

@@ -102,6 +102,12 @@ impl Http {
     pub(super) fn attach(&self, sender: Sender, monitor: Monitor) {
         self.0.pressure.attach(sender, monitor);
     }
+
+    /// Lets go of records that wait for their call.
+    pub(super) fn close(&self) -> impl FnOnce() + Send + 'static {
+        let shared = Arc::clone(&self.0);
+        move || shared.pressure.close()
+    }
 }
 
 impl Handler for Http {
@@ -127,7 +133,9 @@ impl Shared {
             // It is so at every attempt.
             Err(why) => return Outcome::dead_letter(format!("it cannot be sent: {why}")),
         };
-        let call = self.pressure.begin().await;
+        let Some(call) = self.pressure.begin().await else {
+            return Outcome::overloaded(None, format!("{TARGET} is asked no more: the run ends"));
+        };
         if let Some(credentials) = &self.credentials {
             request.headers_mut().insert(AUTHORIZATION, credentials.value());
         }

@@ -12,7 +12,7 @@ const KEYS: usize = 10;
 const OVERLOADED: Duration = Duration::from_secs(1);
 /// Between probes.
 const PROBES: Backoff =
-    Backoff { initial: Duration::from_millis(250), max: Duration::from_secs(5) };
+    Backoff { initial: Duration::from_millis(250), max: Duration::from_secs(2) };
 /// A `Retry-After` of a target that is down is kept for so long at most.
 const LONGEST_HOLD: Duration = Duration::from_secs(300);
 
@@ -145,7 +145,7 @@ mod tests {
             now = next;
         }
         assert!((250..=500).contains(&waits[0]), "{waits:?}");
-        assert!((2_500..=5_000).contains(&waits[7]), "{waits:?}");
+        assert!((1_000..=2_000).contains(&waits[7]), "{waits:?}");
         // From before it was down.
         assert!(!health.update(&sample(0, 30_000, 1, Answer::Done)));
         assert!(health.next_probe().is_some());

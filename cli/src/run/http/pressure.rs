@@ -1,5 +1,6 @@
 //! How many calls the target gets: waiting for one's turn, and telling the limit what came of it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub(super) struct Pressure {
     changed: Notify,
     origin: tokio::time::Instant,
     outside: OnceLock<(Sender, Monitor)>,
+    /// The run ends: nothing more is sent.
+    closed: AtomicBool,
 }
 
 struct State {
@@ -56,6 +59,7 @@ impl Pressure {
             changed: Notify::new(),
             origin,
             outside: OnceLock::new(),
+            closed: AtomicBool::new(false),
         }
     }
 
@@ -66,21 +70,31 @@ impl Pressure {
         self.pass_on(&mut state);
     }
 
+    /// Lets go of those who wait.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.changed.notify_one();
+    }
+
     /// Nothing that holds the lock can panic, so a poisoned one is as good as any.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until a call may start.
+    /// Waits until a call may start; `None` if none will.
     ///
     /// # Cancel safety
     /// Dropped, it gives up its place.
-    pub(super) async fn begin(&self) -> Call<'_> {
+    pub(super) async fn begin(&self) -> Option<Call<'_>> {
         let _turn = match self.turn.try_lock() {
             Ok(turn) => turn,
             Err(_) => self.turn.lock().await,
         };
         loop {
+            // The next in turn looks as soon as this one has gone.
+            if self.closed.load(Ordering::Acquire) {
+                return None;
+            }
             let now = self.origin.elapsed();
             let start = {
                 let mut state = self.lock();
@@ -90,7 +104,7 @@ impl Pressure {
                 start
             };
             match start {
-                Start::Now => return Call { pressure: self, started: now },
+                Start::Now => return Some(Call { pressure: self, started: now }),
                 Start::Full => self.changed.notified().await,
                 Start::At(at) => {
                     let at = self.origin + Duration::from_nanos(at.as_nanos());

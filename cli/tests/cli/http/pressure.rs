@@ -67,7 +67,7 @@ fn while_it_answers_429_little_is_sent_and_no_attempt_is_charged() {
         let begun = *begun.lock().unwrap().get_or_insert(request.at);
         match request.at.duration_since(begun).as_millis() {
             200..3_200 => Reply::Answer(429, vec![("Retry-After", "1".to_owned())], Vec::new()),
-            _ => after(5, status(200)),
+            _ => after(20, status(200)),
         }
     });
     let more = ["--retries", "0", "--dead-letter", "http-429-dead"];
@@ -202,7 +202,7 @@ fn waiting_for_a_target_takes_no_time_of_a_call_and_a_signal_ends_it() {
     std::thread::sleep(2 * S);
     assert!(run.runs() && told(&run.stderr(), "attempt-failed") == 0, "{}", run.stderr());
     run.signal(Signal::SIGTERM);
-    let ended = run.wait(10 * S);
+    let ended = run.wait(3 * S);
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     assert_eq!(committed_sum("http-signal", "http-signal"), 0);
 }
