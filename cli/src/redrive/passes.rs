@@ -60,6 +60,7 @@ impl Reached {
 
 /// One pass, as far as it has come.
 struct Pass {
+    group: String,
     selection: Selection,
     reached: HashMap<i32, Reached>,
 }
@@ -128,7 +129,7 @@ impl Passes {
             }
             if of != group && known.goes_where(selection) {
                 let reached = reached(&Observer::new(connection, of)?, of, topic, partitions)?;
-                others.push(Pass { selection: known, reached });
+                others.push(Pass { group: of.to_owned(), selection: known, reached });
             }
         }
         let reached = reached(observer, group, topic, partitions)?;
@@ -170,6 +171,17 @@ impl Passes {
     /// Where this pass goes on in a partition; 0 if it was never there.
     pub(super) fn start(&self, partition: i32) -> i64 {
         self.reached.get(&partition).map_or(0, |reached| reached.committed)
+    }
+
+    /// The group of a pass that is beyond the end of a partition, and how far it is: it speaks of
+    /// another topic of this name.
+    pub(super) fn beyond(&self, partition: i32, end: i64) -> Option<(&str, i64)> {
+        let own = [(self.group.as_str(), &self.reached)];
+        let others = self.others.iter().map(|pass| (pass.group.as_str(), &pass.reached));
+        own.into_iter().chain(others).find_map(|(group, reached)| {
+            let committed = reached.get(&partition)?.committed;
+            (committed > end).then_some((group, committed))
+        })
     }
 
     /// Whether this pass had the letter.

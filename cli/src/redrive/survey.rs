@@ -70,6 +70,13 @@ impl Survey {
         let failed = |error: KafkaError| Failure::Failed(format!("cannot read {topic}: {error}"));
         for partition in partitions {
             let (begin, end) = observer.watermarks(topic, *partition)?;
+            if let Some((group, committed)) = passes.beyond(*partition, end) {
+                return Err(Failure::Failed(format!(
+                    "group {group} has moved {topic}/{partition} up to offset {committed}, and the \
+                     log ends at {end}: the topic was made anew, or truncated; delete that group, \
+                     since it speaks of another log"
+                )));
+            }
             let start = passes.start(*partition).max(begin);
             survey.goes_on |= start > begin;
             if start < end {

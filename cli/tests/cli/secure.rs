@@ -79,3 +79,34 @@ fn a_missing_permission_is_named() {
     // Which of the two is asked for first is the client's choice.
     Call::new(&args).fail(1, "secure");
 }
+
+#[test]
+fn redrive_names_the_permission_that_it_lacks_and_needs_no_other() {
+    let broker = Broker::shared_sasl_tls();
+    let (dead, target) = ("secure-dead", "secure-target");
+    broker.admin().create_topic(NewTopic::new(dead));
+    broker.admin().create_topic(NewTopic::new(target));
+    let letter = NewRecord::new().value("v").header("kafka_dlt-original-topic", target);
+    let _ = produce::send(&broker.properties(), dead, [letter]);
+    let redrive = || {
+        let mut args = ["redrive", "-t", dead, "--yes"].map(str::to_owned).to_vec();
+        for (name, value) in broker.client_properties(User::Scram256) {
+            args.extend(["-X".to_owned(), format!("{name}={value}")]);
+        }
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        Call::new(&args)
+    };
+    let allow = |operation: &str, resource: &str, name: &str| {
+        broker.allow(&User::Scram256.principal(), &[operation], resource, name);
+    };
+    allow("Read", "--topic", dead);
+    allow("Write", "--topic", target);
+    redrive().fail(1, "tidegate-redrive:secure-dead");
+    allow("Read", "--group", "tidegate-redrive:secure-dead");
+    let keeper = "tidegate-redrive-selection:secure-dead:tidegate-redrive:secure-dead";
+    let failed = redrive().fail(1, keeper);
+    assert!(failed.stderr.contains("nothing is moved"), "{failed:#?}");
+    allow("Read", "--group", keeper);
+    let ended = redrive().succeed();
+    assert_eq!(ended.events("summary")[0]["moved"], 1, "{ended:#?}");
+}

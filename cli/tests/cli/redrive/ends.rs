@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::{Offset, TopicPartitionList};
 use tidegate_testkit::kafka::{Broker, NewTopic};
 
 use super::{letter, moved, read, redrive, send, topic, values};
@@ -80,4 +82,21 @@ fn a_target_that_is_not_there_or_does_not_take_it_stops_it_with_its_name() {
     admin.set_topic_configs("redrive-small", &[("max.message.bytes", "1000000")]);
     assert_eq!(moved(&redrive("redrive-small-dead", &more).succeed()), 2);
     assert_eq!(values("redrive-small"), ["1".to_owned(), "3".to_owned(), large]);
+}
+
+#[test]
+fn a_group_of_another_log_of_this_name_is_refused() {
+    topic("redrive-anew", 1);
+    topic("redrive-anew-dead", 1);
+    send("redrive-anew-dead", [letter("redrive-anew", "1", "r")]);
+    let group = "tidegate-redrive:redrive-anew-dead";
+    let mut config = rdkafka::ClientConfig::new();
+    config.set("bootstrap.servers", Broker::shared().bootstrap()).set("group.id", group);
+    let client: BaseConsumer = config.create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset("redrive-anew-dead", 0, Offset::Offset(9)).unwrap();
+    client.commit(&list, CommitMode::Sync).unwrap();
+    let words = "redrive-anew-dead/0 up to offset 9, and the log ends at 1";
+    redrive("redrive-anew-dead", &["--yes"]).fail(1, words);
+    assert!(read("redrive-anew").is_empty());
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_testkit::kafka::NewRecord;
+use tidegate_testkit::kafka::{Broker, NewRecord, NewTopic};
 
 use super::{letter, moved, plan, read, redrive, send, topic, values};
 use crate::committed_sum;
@@ -124,6 +124,17 @@ fn what_becomes_a_letter_meanwhile_is_for_the_next_call() {
     let rest = redrive("redrive-meanwhile-dead", &["--yes"]).succeed();
     assert_eq!((moved(&ended) + moved(&rest)) as usize, sent);
     assert_eq!(values("redrive-meanwhile").len(), sent, "none twice");
+}
+
+#[test]
+fn a_large_letter_is_moved() {
+    let large = |name: &str| NewTopic::new(name).config("max.message.bytes", 3_000_000);
+    Broker::shared().admin().create_topic(large("redrive-large"));
+    Broker::shared().admin().create_topic(large("redrive-large-dead"));
+    let value = "x".repeat(2_000_000);
+    send("redrive-large-dead", [letter("redrive-large", "1", "r").value(value.as_str())]);
+    assert_eq!(moved(&redrive("redrive-large-dead", &["--yes"]).succeed()), 1);
+    assert_eq!(values("redrive-large"), [value]);
 }
 
 #[test]
