@@ -157,7 +157,9 @@ impl Shared {
             credentials.refused();
         }
         let ended = Ended { answer: verdict.answer, fault, words: &verdict.words };
-        let down = call.end(self.key(&record), &ended);
+        // Only of failures it matters whose they are.
+        let key = if ended.answer == Answer::Done { 0 } else { self.key(&record) };
+        let down = call.end(key, &ended);
         verdict.outcome(down)
     }
 

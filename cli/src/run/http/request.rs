@@ -1,11 +1,13 @@
 //! The request that delivers a record.
 
+use std::fmt::{self, Write as _};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::BytesMut;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{HeaderMap, Method, Request};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_encode};
@@ -35,6 +37,13 @@ const TOMBSTONE: HeaderName = HeaderName::from_static("x-tidegate-tombstone");
 const HEADER: HeaderName = HeaderName::from_static("x-tidegate-header");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const CE_SPECVERSION: HeaderName = HeaderName::from_static("ce-specversion");
+const CE_ID: HeaderName = HeaderName::from_static("ce-id");
+const CE_SOURCE: HeaderName = HeaderName::from_static("ce-source");
+const CE_TYPE: HeaderName = HeaderName::from_static("ce-type");
+const CE_PARTITIONKEY: HeaderName = HeaderName::from_static("ce-partitionkey");
+const CE_TIME: HeaderName = HeaderName::from_static("ce-time");
+const AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));
 
 /// Belong to the connection, to the credentials or to Tidegate: one of a record is passed on as
 /// `X-Tidegate-Header`.
@@ -77,7 +86,7 @@ impl Requests {
         let mut request = Request::new(Value::of(Arc::clone(record)));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.template.of(record)?;
-        let mut headers = Headers { map: HeaderMap::with_capacity(24), bytes: 0 };
+        let mut headers = Headers::new();
         self.fill(record, &mut headers)?;
         *request.headers_mut() = headers.map;
         Ok(request)
@@ -92,48 +101,57 @@ impl Requests {
             // Some servers ask for it, and a body that is not there does not bring it.
             headers.set(CONTENT_LENGTH, HeaderValue::from_static("0"))?;
         }
-        let id = format!("{}/{}/{}", record.topic(), record.partition(), record.offset());
+        let place = format_args!("{}/{}/{}", record.topic(), record.partition(), record.offset());
+        let id = headers.words(place)?;
         if self.cloudevents {
             cloudevent(record, &id, headers)?;
         }
-        headers.set(TOPIC, text(record.topic().as_bytes())?)?;
-        headers.set(PARTITION, record.partition().into())?;
-        headers.set(OFFSET, record.offset().into())?;
-        headers.set(ATTEMPT, record.attempt().into())?;
-        if let Some(timestamp) = record.timestamp() {
-            headers.set(TIMESTAMP, timestamp.millis().into())?;
+        headers.set(IDEMPOTENCY_KEY, id)?;
+        let topic = headers.text(record.topic().as_bytes())?;
+        headers.set(TOPIC, topic)?;
+        let numbers = [
+            (PARTITION, Some(record.partition().into())),
+            (OFFSET, Some(record.offset())),
+            (ATTEMPT, Some(record.attempt().into())),
+            (TIMESTAMP, record.timestamp().map(tidegate::Timestamp::millis)),
+        ];
+        for (name, number) in numbers {
+            if let Some(number) = number {
+                let value = headers.words(format_args!("{number}"))?;
+                headers.set(name, value)?;
+            }
         }
         match record.key() {
             None => {}
-            Some(key) if is_plain(key) => headers.set(KEY, text(key)?)?,
+            Some(key) if is_plain(key) => {
+                let value = headers.text(key)?;
+                headers.set(KEY, value)?;
+            }
             Some(key) if key.len() > HEADER_BYTES => return Err(too_large()),
-            Some(key) => headers.set(KEY_BASE64, text(STANDARD.encode(key).as_bytes())?)?,
+            Some(key) => {
+                let value = headers.text(STANDARD.encode(key).as_bytes())?;
+                headers.set(KEY_BASE64, value)?;
+            }
         }
         if record.value().is_none() {
             headers.set(TOMBSTONE, HeaderValue::from_static("true"))?;
         }
-        headers.set(TRACEPARENT, self.trace(record))?;
-        headers.set(
-            USER_AGENT,
-            HeaderValue::from_static(concat!("tidegate/", env!("CARGO_PKG_VERSION"))),
-        )?;
-        headers.set(IDEMPOTENCY_KEY, text(id.as_bytes())?)
+        let trace = self.trace(record, headers)?;
+        headers.set(TRACEPARENT, trace)?;
+        headers.set(USER_AGENT, HeaderValue::from_static(AGENT))
     }
 
     /// The record's own, or the beginning of a trace: one for all its attempts, and not recorded by
     /// Tidegate (its flags are 00).
-    fn trace(&self, record: &Record) -> HeaderValue {
-        let own = record.header("traceparent").filter(|own| is_traceparent(own));
-        if let Some(own) = own.and_then(|own| HeaderValue::from_bytes(own).ok()) {
-            return own;
+    fn trace(&self, record: &Record, headers: &mut Headers) -> Result<HeaderValue, String> {
+        if let Some(own) = record.header("traceparent").filter(|own| is_traceparent(own)) {
+            return headers.text(own);
         }
-        let place = (record.topic(), record.partition(), record.offset());
-        let trace = [self.random.hash_one((0, place)), self.random.hash_one((1, place))];
-        let span = self.random.hash_one((2, place, record.attempt()));
+        let high = self.random.hash_one((record.topic(), record.partition(), record.offset()));
+        let low = self.random.hash_one(high);
+        let span = low.rotate_left(32) ^ u64::from(record.attempt());
         // Zero is not allowed.
-        let parent =
-            format!("00-{:016x}{:016x}-{:016x}-00", trace[0], trace[1].max(1), span.max(1));
-        HeaderValue::from_str(&parent).unwrap_or_else(|_| HeaderValue::from_static(""))
+        headers.words(format_args!("00-{high:016x}{:016x}-{:016x}-00", low.max(1), span.max(1)))
     }
 }
 
@@ -153,42 +171,34 @@ fn is_traceparent(value: &[u8]) -> bool {
 
 /// The attributes of a CloudEvent in binary mode; those that the record has (`ce_type` and others)
 /// come over them.
-fn cloudevent(record: &Record, id: &str, headers: &mut Headers) -> Result<(), String> {
-    let mut set = |name: &'static str, value: &str| {
-        let name = HeaderName::from_static(name);
-        if headers.map.contains_key(&name) {
-            return Ok(());
-        }
-        let value = percent_encode(value.as_bytes(), CLOUDEVENT).to_string();
-        headers.set(name, text(value.as_bytes())?)
-    };
-    set("ce-specversion", "1.0")?;
-    set("ce-id", id)?;
-    set("ce-source", &format!("kafka:{}", record.topic()))?;
-    set("ce-type", "dev.tidegate.record")?;
+fn cloudevent(record: &Record, id: &HeaderValue, headers: &mut Headers) -> Result<(), String> {
+    headers.attribute(CE_SPECVERSION, |_| Ok(HeaderValue::from_static("1.0")))?;
+    headers.attribute(CE_ID, |_| Ok(id.clone()))?;
+    headers
+        .attribute(CE_SOURCE, |headers| headers.words(format_args!("kafka:{}", record.topic())))?;
+    headers.attribute(CE_TYPE, |_| Ok(HeaderValue::from_static("dev.tidegate.record")))?;
     if let Some(Ok(key)) = record.key().map(std::str::from_utf8) {
-        set("ce-partitionkey", key)?;
+        headers.attribute(CE_PARTITIONKEY, |headers| {
+            headers.words(format_args!("{}", percent_encode(key.as_bytes(), CLOUDEVENT)))
+        })?;
     }
-    if let Some(time) = record.timestamp().and_then(|timestamp| date(timestamp.millis())) {
-        set("ce-time", &time)?;
+    if let Some(at) = record.timestamp().and_then(|timestamp| time(timestamp.millis())) {
+        headers.attribute(CE_TIME, |headers| {
+            headers.words(format_args!("{}", humantime::format_rfc3339_millis(at)))
+        })?;
     }
     Ok(())
 }
 
-/// As RFC 3339 has it; `None` outside the years that it has.
-fn date(millis: i64) -> Option<String> {
+/// A time that RFC 3339 can write: from 1970 to the year 9999.
+fn time(millis: i64) -> Option<SystemTime> {
     const YEAR_10000: u64 = 253_402_300_800_000;
     let millis = u64::try_from(millis).ok().filter(|millis| *millis < YEAR_10000)?;
-    let at = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
-    Some(humantime::format_rfc3339_millis(at).to_string())
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
 }
 
 fn too_large() -> String {
     format!("key and headers have more than {HEADER_BYTES} bytes, which no request may have")
-}
-
-fn text(bytes: &[u8]) -> Result<HeaderValue, String> {
-    HeaderValue::from_bytes(bytes).map_err(|_| "it has something that no header can".to_owned())
 }
 
 /// What every server reads as it was written: visible ASCII, with spaces in between.
@@ -202,9 +212,46 @@ fn is_plain(bytes: &[u8]) -> bool {
 struct Headers {
     map: HeaderMap,
     bytes: usize,
+    /// The values of all of them lie in one buffer.
+    values: BytesMut,
 }
 
 impl Headers {
+    fn new() -> Self {
+        let (map, values) = (HeaderMap::with_capacity(24), BytesMut::with_capacity(512));
+        Self { map, bytes: 0, values }
+    }
+
+    /// A value of these bytes.
+    fn text(&mut self, bytes: &[u8]) -> Result<HeaderValue, String> {
+        self.values.extend_from_slice(bytes);
+        self.value()
+    }
+
+    /// A value of these words.
+    fn words(&mut self, words: fmt::Arguments<'_>) -> Result<HeaderValue, String> {
+        self.values.write_fmt(words).map_err(|_| too_large())?;
+        self.value()
+    }
+
+    fn value(&mut self) -> Result<HeaderValue, String> {
+        HeaderValue::from_maybe_shared(self.values.split().freeze())
+            .map_err(|_| "it has something that no header can".to_owned())
+    }
+
+    /// Sets an attribute that the record does not have itself.
+    fn attribute(
+        &mut self,
+        name: HeaderName,
+        value: impl FnOnce(&mut Self) -> Result<HeaderValue, String>,
+    ) -> Result<(), String> {
+        if self.map.contains_key(&name) {
+            return Ok(());
+        }
+        let value = value(self)?;
+        self.set(name, value)
+    }
+
     fn count(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), String> {
         self.bytes += name.as_str().len() + value.len();
         if self.bytes > HEADER_BYTES { Err(too_large()) } else { Ok(()) }
@@ -255,7 +302,8 @@ impl Headers {
             words.push('=');
             words.extend(percent_encode(value, PLAIN));
         }
-        self.add(HEADER, text(words.as_bytes())?)
+        let value = self.text(words.as_bytes())?;
+        self.add(HEADER, value)
     }
 }
 
@@ -343,14 +391,15 @@ mod tests {
 
     #[test]
     fn absurd_times_are_left_out() {
+        let date = |millis| Some(humantime::format_rfc3339_millis(time(millis)?).to_string());
         assert_eq!(date(0).as_deref(), Some("1970-01-01T00:00:00.000Z"));
         assert_eq!(date(253_402_300_799_999).as_deref(), Some("9999-12-31T23:59:59.999Z"));
-        assert_eq!((date(-1), date(253_402_300_800_000), date(i64::MAX)), (None, None, None));
+        assert_eq!((time(-1), time(253_402_300_800_000), time(i64::MAX)), (None, None, None));
     }
 
     #[test]
     fn headers_have_a_bound() {
-        let mut headers = Headers { map: HeaderMap::new(), bytes: 0 };
+        let mut headers = Headers::new();
         assert!(headers.escaped("a b", Some(&[0; 10_000])).is_ok());
         assert_eq!(headers.map[HEADER].len(), "a%20b=".len() + 30_000);
         assert!(headers.escaped("b", Some(&[0; 10_000])).is_err());
