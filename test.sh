@@ -4,7 +4,8 @@
 #   ./test.sh          all of it
 #
 # It needs Rust, cc, make and perl for the C libraries, and Java 17 or newer with Maven for
-# Apache Kafka, which the tests fetch by its coordinates and start themselves. On Debian and
+# Apache Kafka, which the tests fetch by its coordinates and start themselves. Services in Python, Node
+# and Go are tried where those are installed. On Debian and
 # Ubuntu, as root, it installs what is missing; elsewhere it says what to install.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"

@@ -1,6 +1,6 @@
 //! `--to http://...`: a request for each record.
 //!
-//! An attempt goes through the files in this order: `request` (headers, with the URL of `template`),
+//! An attempt goes through the files in this order: `request` (with its `headers` and the URL of `template`),
 //! `pressure` (waiting for one's turn, with the engine's limit), `client` (connections of `connect`,
 //! times, `body`), `response` (what the answer means, with `retry_after`). `credentials` are what the
 //! target knows this client by, `told` what people are told, `args` the flags.
@@ -13,6 +13,7 @@ mod body;
 mod client;
 mod connect;
 mod credentials;
+mod headers;
 mod pressure;
 mod request;
 mod response;
@@ -157,7 +158,9 @@ impl Shared {
             credentials.refused();
         }
         let ended = Ended { answer: verdict.answer, fault, words: &verdict.words };
-        let down = call.end(self.key(&record), &ended);
+        // Only of failures it matters whose they are.
+        let key = if ended.answer == Answer::Done { 0 } else { self.key(&record) };
+        let down = call.end(key, &ended);
         verdict.outcome(down)
     }
 

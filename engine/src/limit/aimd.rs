@@ -134,7 +134,9 @@ impl Aimd {
         let step = now.saturating_since(self.last_done).min(longest);
         self.last_done = now;
         // What is not used does not grow.
-        if matches!(self.level, Level::InFlight(_)) && 2 * sample.in_flight < self.in_flight() {
+        if matches!(self.level, Level::InFlight(_))
+            && sample.in_flight < self.in_flight().div_ceil(2)
+        {
             return;
         }
         match self.searching {

@@ -111,8 +111,7 @@ impl Client {
         })?;
         let (head, body) = response.into_parts();
         let whole = begun + self.times.whole;
-        let retry_after = retry_after::read(&head.headers, SystemTime::now());
-        let answer = |body| Answer { status: head.status, retry_after, body };
+        let answer = |retry_after, body| Answer { status: head.status, retry_after, body };
         if !head.status.is_success() {
             // Nobody asks what it says; it is read so that the connection can go on.
             late.as_mut().reset(whole.min(Instant::now() + UNASKED));
@@ -120,7 +119,8 @@ impl Client {
                 _ = body::read(body) => {}
                 () = &mut late => {}
             }
-            return Ok(answer(None));
+            let retry_after = retry_after::read(&head.headers, SystemTime::now());
+            return Ok(answer(retry_after, None));
         }
         late.as_mut().reset(whole);
         let body = tokio::select! {
@@ -129,8 +129,8 @@ impl Client {
             () = &mut late => return Err(too_slow("the answer was not whole", self.times.whole)),
         };
         match body {
-            Ok(Read::Whole(body)) => Ok(answer(Some(body))),
-            Ok(Read::TooLarge) => Ok(answer(None)),
+            Ok(Read::Whole(body)) => Ok(answer(None, Some(body))),
+            Ok(Read::TooLarge) => Ok(answer(None, None)),
             Err(error) => Err(NoAnswer::Broken(format!("its answer broke off: {}", words(&error)))),
         }
     }

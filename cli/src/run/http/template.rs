@@ -18,6 +18,8 @@ pub(crate) struct Template {
     scheme: Scheme,
     authority: Authority,
     pieces: Vec<Piece>,
+    /// The URL, if it is the same for all records.
+    fixed: Option<Uri>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,10 +65,12 @@ impl Template {
             return Err("a fragment (#) is not sent to a server".to_owned());
         }
         let pieces = pieces(path)?;
-        let template = Self { scheme, authority, pieces };
+        let places = pieces.iter().any(|piece| !matches!(piece, Piece::Text(_)));
+        let mut template = Self { scheme, authority, pieces, fixed: None };
         // With some value in each place it must be a URL.
         let sample = template.render(|_| Some(b"x".to_vec()));
-        sample.map_err(|error| format!("not a URL: {error}"))?;
+        let sample = sample.map_err(|error| format!("not a URL: {error}"))?;
+        template.fixed = (!places).then_some(sample);
         Ok(template)
     }
 
@@ -81,6 +85,9 @@ impl Template {
     /// # Errors
     /// When it is too long, or would climb to another path.
     pub(super) fn of(&self, record: &Record) -> Result<Uri, String> {
+        if let Some(fixed) = &self.fixed {
+            return Ok(fixed.clone());
+        }
         self.render(|piece| match piece {
             Piece::Text(_) => None,
             Piece::Topic => Some(record.topic().as_bytes().to_vec()),

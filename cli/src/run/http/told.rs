@@ -6,7 +6,7 @@ use tidegate::Level;
 use tidegate::limit::Answer;
 
 use super::pressure::Ended;
-use crate::report::Message;
+use crate::report::{Message, TARGET};
 
 /// For so long nothing was wrong, and it is over.
 const OVER: Duration = Duration::from_secs(60);
@@ -48,7 +48,10 @@ impl Told {
                 messages.push(Message::new(
                     Level::Warning,
                     "target-down",
-                    format!("the target is down ({words}): one record at a time is tried"),
+                    format!(
+                        "{TARGET} is down: it{}; one record at a time is tried",
+                        words.strip_prefix(TARGET).unwrap_or_default()
+                    ),
                 ));
             }
             (Some(since), false) => {
