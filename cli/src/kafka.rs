@@ -210,11 +210,14 @@ impl Observer {
         for partition in partitions {
             list.add_partition(topic, *partition);
         }
-        let answer =
-            self.client.committed_offsets(list, CALL).map_err(|error| failure(&what, &error))?;
+        let ask = || {
+            let answer = self.client.committed_offsets(list.clone(), CALL)?;
+            let first = answer.elements().iter().find_map(|element| element.error().err());
+            first.map_or(Ok(answer), Err)
+        };
+        let answer = once_coordinated(ask).map_err(|error| failure(&what, &error))?;
         let mut found = Vec::new();
         for element in answer.elements() {
-            element.error().map_err(|error| failure(&what, &error))?;
             if let Offset::Offset(offset) = element.offset() {
                 let (partition, metadata) = (element.partition(), element.metadata().to_owned());
                 found.push(Committed { partition, offset, metadata });
@@ -233,7 +236,28 @@ impl Observer {
         let mut element = list.add_partition(topic, commit.partition);
         element.set_offset(Offset::Offset(commit.offset)).map_err(failed)?;
         element.set_metadata(&commit.metadata);
-        self.client.commit(&list, CommitMode::Sync).map_err(failed)
+        once_coordinated(|| self.client.commit(&list, CommitMode::Sync)).map_err(failed)
+    }
+}
+
+/// Asks again for a while where the group has no coordinator yet, or another one than before.
+fn once_coordinated<T>(ask: impl Fn() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+    let deadline = Instant::now() + CALL;
+    loop {
+        let result = ask();
+        let code = result.as_ref().err().and_then(KafkaError::rdkafka_error_code);
+        let passing = matches!(
+            code,
+            Some(
+                RDKafkaErrorCode::NotCoordinator
+                    | RDKafkaErrorCode::CoordinatorNotAvailable
+                    | RDKafkaErrorCode::CoordinatorLoadInProgress
+            )
+        );
+        if !passing || Instant::now() > deadline {
+            return result;
+        }
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

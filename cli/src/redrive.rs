@@ -3,7 +3,8 @@
 //! `args` are the flags. `letter` reads what dead-lettering added to a record, and takes it away.
 //! `selection` says which letters are wanted and where they go, `passes` what earlier calls have moved
 //! already. `survey` reads the topic without a group and counts, `table` shows that. With `--yes`,
-//! `mover` is the handler of a consumer of the dead-letter topic, `pace` its rate, and `drive` runs it.
+//! `mover` is the handler of a consumer of the dead-letter topic, `pace` its rate, `window` bounds what a
+//! crash would move again, and `drive` runs it.
 
 mod args;
 mod drive;
@@ -14,6 +15,7 @@ mod passes;
 mod selection;
 mod survey;
 mod table;
+mod window;
 
 use std::collections::BTreeSet;
 

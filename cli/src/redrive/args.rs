@@ -180,13 +180,14 @@ pub(crate) struct RedriveArgs {
     )]
     max_records: Option<u64>,
 
-    /// How many are on their way at once, of each key one. 1 to 10,000.
+    /// How many are on their way or not committed at once, and so how many may be moved twice after a
+    /// crash; of each key one. 1 to 10,000.
     #[arg(
         long,
         value_name = "N",
         env = "TIDEGATE_CONCURRENCY",
         hide_env_values = true,
-        default_value_t = 100,
+        default_value_t = 1_000,
         value_parser = clap::value_parser!(u32).range(1..=10_000),
         help_heading = "Move"
     )]

@@ -14,6 +14,7 @@ use super::mover::{LEFT, Mover, Moves};
 use super::pace::Pace;
 use super::passes::Passes;
 use super::survey::Survey;
+use super::window::Window;
 use super::{ORDER, table};
 use crate::exit::Failure;
 use crate::produce;
@@ -21,10 +22,11 @@ use crate::report::{Lag, Message, Progress, Reporter, Sender};
 use crate::run::signals;
 use crate::settings::{Connection, OutputArgs};
 
-/// After a crash, what was moved since the last commit is moved again.
-const COMMITS: Duration = Duration::from_millis(50);
-/// How often it is looked whether only letters are left that are not this call's.
-const LOOKS: Duration = Duration::from_millis(200);
+/// What was moved makes room for others when it is committed.
+const COMMITS: Duration = Duration::from_millis(20);
+/// How often it is looked what is committed, and whether only letters are left that are not this
+/// call's.
+const LOOKS: Duration = Duration::from_millis(10);
 
 /// A call that moves.
 pub(super) struct Drive<'a> {
@@ -56,7 +58,8 @@ impl Drive<'_> {
             .until_end(true)
             .build()?;
         let producer = producer(args, connection, &targets, &reporter.sender())?;
-        let mut mover = Mover::new(producer.clone(), passes, survey.ends().clone());
+        let window = Window::new(args.concurrency());
+        let mut mover = Mover::new(producer.clone(), passes, survey.ends().clone(), window);
         mover.keep =
             Keep { partition: args.original_partition(), timestamp: args.original_timestamp() };
         mover.pace = args.rate().map(Pace::new);
@@ -78,7 +81,7 @@ impl Drive<'_> {
         let ended: Result<Summary, Failure> = runtime.block_on(async {
             let signal = signals::first(monitor.clone(), reporter.sender(), || {})?;
             let (noted, ending) = (Arc::clone(&signalled), mover.ending.clone());
-            tokio::spawn(only_foreign_left(Arc::clone(&mover), monitor));
+            tokio::spawn(look(Arc::clone(&mover), monitor));
             let shutdown = async move {
                 tokio::select! {
                     () = signal => {
@@ -131,21 +134,23 @@ fn producer(
     Ok(builder.build()?)
 }
 
-/// Ends the call when everything that was there at its start is done, and only letters wait that came
-/// later. Without such letters the run ends by itself.
-async fn only_foreign_left(mover: Arc<Mover>, monitor: Monitor) {
+/// Makes room for what is committed. Ends the call when everything that was there at its start is done,
+/// and only letters wait that came later; without such letters the run ends by itself.
+async fn look(mover: Arc<Mover>, monitor: Monitor) {
     loop {
         tokio::time::sleep(LOOKS).await;
+        let snapshot = monitor.snapshot();
+        mover.window.look(snapshot.engine.counters.done, snapshot.uncommitted);
         if !mover.beyond.load(Ordering::Relaxed) {
             continue;
         }
-        let done = monitor.snapshot().partitions.iter().all(|status| {
+        let done = snapshot.partitions.iter().all(|status| {
             let end = mover.end(status.partition.partition);
             let reached = status.numbers.commit_point.or(status.numbers.committed);
             status.stopped.is_some() || reached.map_or(end == 0, |offset| offset.0 >= end)
         });
         if done {
-            return mover.ending.cancel();
+            mover.ending.cancel();
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::letter::{Keep, Letter};
 use super::pace::Pace;
 use super::passes::Passes;
+use super::window::Window;
 
 /// The reason of letters that this call does not touch any more.
 pub(super) const LEFT: &str = "left for a later call";
@@ -58,6 +59,7 @@ pub(super) struct Mover {
     pub(super) ends: HashMap<i32, i64>,
     pub(super) keep: Keep,
     pub(super) pace: Option<Pace>,
+    pub(super) window: Window,
     pub(super) most: Option<u64>,
     pub(super) counts: Counts,
     /// Nothing more is begun.
@@ -68,13 +70,19 @@ pub(super) struct Mover {
 }
 
 impl Mover {
-    pub(super) fn new(producer: Producer, passes: Passes, ends: HashMap<i32, i64>) -> Self {
+    pub(super) fn new(
+        producer: Producer,
+        passes: Passes,
+        ends: HashMap<i32, i64>,
+        window: Window,
+    ) -> Self {
         Self {
             producer,
             passes,
             ends,
             keep: Keep::default(),
             pace: None,
+            window,
             most: None,
             counts: Counts::default(),
             ending: CancellationToken::new(),
@@ -115,9 +123,11 @@ impl Mover {
         if self.most.is_some_and(|most| self.counts.begun.fetch_add(1, Ordering::Relaxed) >= most) {
             return left();
         }
-        // One that is given away to another member has used up a place of the maximum: those that were
-        // left for it do not come again before the end.
-        let mut unsettled = Unsettled(self.most.map(|_| &self.ending));
+        let mut begun = Begun { mover: self, entered: false, settled: false };
+        if self.ending.run_until_cancelled(self.window.enter()).await.is_none() {
+            return left();
+        }
+        begun.entered = true;
         let restored = letter.restored(target, self.keep);
         let sent = self.ending.run_until_cancelled(self.send(restored)).await;
         let result = match sent {
@@ -126,7 +136,7 @@ impl Mover {
             Some(Ok(delivery)) => delivery.await.map_err(|error| error.to_string()),
             Some(Err(SendError { cause, .. })) => Err(cause.to_string()),
         };
-        unsettled.0 = None;
+        begun.settled = true;
         match result {
             Ok(_) => {
                 let moved = self.counts.moved.fetch_add(1, Ordering::Relaxed) + 1;
@@ -164,13 +174,25 @@ impl Mover {
     }
 }
 
-/// Ends the call when it is dropped before it is empty.
-struct Unsettled<'a>(Option<&'a CancellationToken>);
+/// A letter that was begun. One that is given away to another member before it is settled is not
+/// committed here; and it has used up a place of a maximum, for which others were left that do not come
+/// again before the end.
+struct Begun<'a> {
+    mover: &'a Mover,
+    entered: bool,
+    settled: bool,
+}
 
-impl Drop for Unsettled<'_> {
+impl Drop for Begun<'_> {
     fn drop(&mut self) {
-        if let Some(ending) = self.0 {
-            ending.cancel();
+        if self.settled {
+            return;
+        }
+        if self.entered {
+            self.mover.window.leave();
+        }
+        if self.mover.most.is_some() {
+            self.mover.ending.cancel();
         }
     }
 }

@@ -42,8 +42,7 @@ fn after_sigterm_nothing_moves_twice() {
 }
 
 #[test]
-fn after_kill_9_none_is_lost_and_little_moves_twice() {
-    const RATE: usize = 200;
+fn after_kill_9_none_is_lost_and_no_more_move_twice_than_may_be_on_their_way() {
     const AT_ONCE: usize = 10;
     let dead = filled("redrive-kill");
     let more = ["--rate", "200", "--concurrency", "10"];
@@ -59,8 +58,7 @@ fn after_kill_9_none_is_lost_and_little_moves_twice() {
     assert_eq!(seen.keys().cloned().collect::<Vec<_>>(), all(), "none is lost");
     assert!(seen.values().all(|times| *times <= 2));
     let twice = seen.values().filter(|times| **times == 2).count();
-    // What was on its way, and what was moved in the time of a few commits.
-    assert!(twice <= AT_ONCE + RATE / 4, "{twice} moved twice");
+    assert!(twice <= AT_ONCE, "{twice} moved twice");
 }
 
 #[test]
