@@ -7,8 +7,17 @@ mod java;
 #[path = "../../cli/src/run/target.rs"]
 #[allow(dead_code, reason = "its help is for the command line")]
 mod target;
+#[path = "../../cli/src/run/http/template.rs"]
+#[allow(dead_code, reason = "requests are the command's")]
+mod template;
 #[path = "../../cli/src/settings/values.rs"]
+#[allow(dead_code, reason = "not every reader has a target")]
 mod values;
+
+/// Where the command has it.
+mod http {
+    pub(crate) use super::template::Template;
+}
 
 use std::time::Duration;
 
@@ -88,8 +97,16 @@ fn values(text: &str) {
     if values::topic(text).is_ok() {
         assert_eq!(values::topic_or_pattern(text).as_deref(), Ok(text));
     }
-    if let Ok(target::Target::Exec(words)) = target::parse(text) {
-        assert!(words.first().is_some_and(|program| !program.is_empty()));
+    match target::parse(text) {
+        Ok(target::Target::Exec(words)) => {
+            assert!(words.first().is_some_and(|program| !program.is_empty()));
+        }
+        Ok(target::Target::Http(template)) => {
+            let shown = template.to_string();
+            assert!(shown.starts_with("http") && !shown.contains('@'), "{shown}");
+        }
+        Ok(_) => {}
+        Err(message) => assert!(!message.is_empty()),
     }
 }
 
