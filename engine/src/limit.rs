@@ -89,7 +89,7 @@ pub enum Start {
 /// number. An overload answer cuts it at once: to 0.93 of what the target took in the last second
 /// (at least a half, at most 0.97 of what it was), and calls that were started before a cut cut
 /// nothing more. Then it grows in even steps to where it was, in 20 s of use (4 s after a cut by more
-/// than a quarter), and beyond that it doubles every 4 s. Below 8 calls at once whole numbers are too coarse a step, and below one they
+/// than a quarter, 40 s if the answer had a `Retry-After`), and beyond that it doubles every 4 s. Below 8 calls at once whole numbers are too coarse a step, and below one they
 /// are none at all: there it is a rate of starts, 0.5/s at least.
 ///
 /// # Down

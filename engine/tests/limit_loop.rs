@@ -48,6 +48,7 @@ struct Window {
     rate: u64,
     second: u64,
     taken: u64,
+    retry_after: Option<Duration>,
 }
 
 impl Target for Window {
@@ -58,7 +59,7 @@ impl Target for Window {
         self.taken += 1;
         match self.taken <= self.rate {
             true => Answer::Done,
-            false => Answer::Overloaded { retry_after: None },
+            false => Answer::Overloaded { retry_after: self.retry_after },
         }
     }
 }
@@ -174,21 +175,19 @@ fn settled(target: impl Target, took: u64) -> (Seen, Seen) {
 
 #[test]
 fn a_target_of_200_a_second_gets_nine_tenths_of_it_and_refuses_less_than_a_twentieth() {
-    let told = |retry_after| Bucket { retry_after, ..Bucket::new(200, 20) };
-    type Run = Box<dyn FnMut() -> (Seen, Seen)>;
-    let targets: [(&str, Run); 6] = [
-        ("few tokens", Box::new(|| settled(Bucket::new(200, 2), MS))),
-        ("tokens of a tenth", Box::new(|| settled(Bucket::new(200, 20), MS))),
-        ("tokens of a second", Box::new(|| settled(Bucket::new(200, 200), MS))),
-        (
-            "windows of a second",
-            Box::new(|| settled(Window { rate: 200, second: 0, taken: 0 }, MS)),
-        ),
-        ("slow calls", Box::new(|| settled(Bucket::new(200, 20), 100 * MS))),
-        ("retry after a second", Box::new(move || settled(told(Some(Duration::from_secs(1))), MS))),
+    let second = Some(Duration::from_secs(1));
+    let window = |retry_after| Window { rate: 200, second: 0, taken: 0, retry_after };
+    let told = Bucket { retry_after: second, ..Bucket::new(200, 20) };
+    let targets = [
+        ("few tokens", settled(Bucket::new(200, 2), MS)),
+        ("tokens of a tenth", settled(Bucket::new(200, 20), MS)),
+        ("tokens of a second", settled(Bucket::new(200, 200), MS)),
+        ("windows of a second", settled(window(None), MS)),
+        ("slow calls", settled(Bucket::new(200, 20), 100 * MS)),
+        ("tokens, and retry after a second", settled(told, MS)),
+        ("windows, and retry after a second", settled(window(second), MS)),
     ];
-    for (name, mut run) in targets {
-        let (first, seen) = run();
+    for (name, (first, seen)) in targets {
         println!(
             "{name}: first 10 s {} done {} rejected; then {:.1}/s, {:.2} % rejected",
             first.done,

@@ -223,7 +223,13 @@ impl Aimd {
         };
         self.back_to = self.back_to.max(cut);
         self.from = cut;
-        self.back = if cut < value / 4 * 3 { BACK_FROM_FAR } else { BACK };
+        // Each refusal costs the pause that the target asks for: so there should be few.
+        let told = matches!(sample.answer, super::Answer::Overloaded { retry_after: Some(_) });
+        self.back = match cut < value / 4 * 3 {
+            true => BACK_FROM_FAR,
+            false if told => 2 * BACK,
+            false => BACK,
+        };
         self.used = Duration::ZERO;
         self.cut_at = now;
         match self.level {
