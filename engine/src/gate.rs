@@ -81,8 +81,8 @@ use window::CreditWindow;
 /// half of a commit's worth.
 ///
 /// The window grows only if it held the producer back since the last two probes (or is smaller than
-/// it began with, while the group has next to nothing to do), and falls only when `D` is beyond `T`,
-/// or, for a producer that is not held back, beyond 1.25 `T`.
+/// it began with, while the group has next to nothing to do), and falls only when `D` is beyond
+/// 0.9 `T`, or, for a producer that is not held back, beyond 1.25 `T`.
 ///
 /// # How it is driven
 /// One gate is one topic with the groups that it follows; several topics are several gates.
