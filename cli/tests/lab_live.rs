@@ -8,6 +8,7 @@
 mod process;
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 use tidegate_testkit::kafka::Broker;
@@ -17,9 +18,14 @@ use process::Call;
 /// One measurement at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
+/// 16 s of a run, and as long as the command itself may take to drain and to leave its group.
+const LONGEST: Duration = Duration::from_secs(180);
+
 fn json(more: &[&str]) -> Value {
     let args = [&["lab", "--output", "json"], more].concat();
-    serde_json::from_str(&Call::new(&args).succeed().stdout).unwrap()
+    let ended = Call::new(&args).spawn().wait(LONGEST);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    serde_json::from_str(&ended.stdout).unwrap()
 }
 
 /// The incident at a tenth, for a shared machine.
