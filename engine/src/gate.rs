@@ -27,7 +27,7 @@ pub use breaker::BreakerState;
 pub use config::{GateConfig, WhenShut, Window};
 pub use credit::{Answer, Credit, Fault};
 pub use partitioner::partition_of_key;
-pub use probe::{Commit, GroupId, LogSpan, ProbeFailure, ProbeSample};
+pub use probe::{Commit, GroupId, LogSpan, ProbeFailure, ProbeSample, until_next_probe};
 pub use snapshot::{GateCounters, GateSnapshot, GroupSnapshot, OutstandingSnapshot};
 pub use state::{Alert, Cause, GateState, Reason, Refusal};
 

@@ -90,7 +90,7 @@ pub(crate) struct GateArgs {
     )]
     grace: Duration,
 
-    /// How often it is asked how far the groups are. 10ms to 1m.
+    /// The longest time until it is asked again how far the groups are. 10ms to 1m.
     #[arg(
         long,
         value_name = "DURATION",

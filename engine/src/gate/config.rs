@@ -52,9 +52,9 @@ pub struct GateConfig {
     /// commit is sent at full speed. 1 to 10^6; 1,000 by default. A gate that finds a drain time
     /// beyond the target begins with less.
     pub initial_window: u32,
-    /// How often the caller probes. 10 ms to 60 s; 500 ms by default. Probes of different producers
-    /// should not keep step with each other: a quarter of the interval more or less, at random, makes each
-    /// see the backlog before and behind the others' sends by turns.
+    /// The longest time from one probe of the caller to the next. 10 ms to 60 s; 500 ms by default. No
+    /// two producers should keep step with each other or with a group:
+    /// [`until_next_probe`](super::until_next_probe) sees to it.
     pub probe_interval: Duration,
     /// For how long the last window is kept when the probe fails, or when nothing of a group moves
     /// though it has lag. 0 to 1 h; 10 s by default, and at least twice the target.

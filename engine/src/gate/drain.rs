@@ -8,6 +8,9 @@ use crate::{Instant, Offset};
 
 /// The rate forgets with this horizon, counted in time in which the group had work.
 const RATE_HORIZON: Duration = Duration::from_secs(2);
+/// One commit is taken for so much time at most, or for twice that between commits: what it says of
+/// the time when the group stood still is that it did.
+const LEARNED_AT_MOST: Duration = Duration::from_secs(1);
 /// Progress of more than so many times what the rate explains is a seek, or an unknown past,
 /// and not speed...
 const JUMP: f64 = 8.0;
@@ -70,6 +73,8 @@ pub(super) struct DrainEstimate {
     spacings: [f64; SPACINGS],
     seen_spacings: usize,
     last: Option<Instant>,
+    /// Since the last commit was seen, as long as there was work.
+    unlearned: Duration,
     moving: Option<Instant>,
     /// There was something to do.
     waits: bool,
@@ -108,15 +113,23 @@ impl DrainEstimate {
         if moved || !waits || !waited {
             self.moving = Some(now);
         }
-        self.learn(rate, moved, lag.min(lag_before), elapsed, target);
+        self.unlearned = if waits || moved { self.unlearned + elapsed } else { Duration::ZERO };
+        if moved {
+            let elapsed = core::mem::take(&mut self.unlearned);
+            self.learn(rate, lag.min(lag_before), elapsed, target);
+        }
         self.last = Some(now);
     }
 
-    /// Takes the rate that was just seen into the average.
-    fn learn(&mut self, seen: f64, moved: bool, lag: u64, elapsed: Duration, target: Duration) {
+    /// Takes the rate that was just seen, since the last one, into the average. What was seen before
+    /// is not counted again at an answer in which no commit came: it would be the more often the
+    /// shorter the time was over which it was seen, in which case it is too high.
+    fn learn(&mut self, seen: f64, lag: u64, elapsed: Duration, target: Duration) {
         if seen <= 0.0 {
             return;
         }
+        let most = Duration::try_from_secs_f64(2.0 * self.spacing()).unwrap_or(elapsed);
+        let elapsed = elapsed.min(most.max(LEARNED_AT_MOST));
         let enough = (seen * target.as_secs_f64() / 2.0).max(LEAST_BACKLOG);
         let backlog = lag as f64 >= enough;
         let Some(rate) = self.rate else {
@@ -125,7 +138,7 @@ impl DrainEstimate {
             return;
         };
         if self.confirmed && seen > rate * JUMP {
-            self.jumps += u32::from(moved);
+            self.jumps += 1;
             if self.jumps < JUMPS_BELIEVED {
                 return;
             }

@@ -1,6 +1,7 @@
 //! What a probe brings: how far the groups are, and what the log holds.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::{FinishedRanges, Instant, Offset};
 
@@ -51,6 +52,18 @@ pub enum Commit {
     },
 }
 
+/// The time from one probe to the next: from a fifth of the interval up to all of it, as `random`
+/// decides, of which every value must be as likely.
+///
+/// Two producers that probe at a fixed distance, of a group that commits at a rhythm of its own, meet
+/// it at the same places of that rhythm, and of each other's, again and again: one always just after
+/// a commit, the other just before the next. What they read differs by a tenth, and their windows by
+/// much more, for as long as that lasts. With waits that vary so much, each has seen all of the rhythm
+/// after two or three probes.
+pub fn until_next_probe(interval: Duration, random: u64) -> Duration {
+    interval.mul_f64(0.2 + 0.8 * (random as f64 / u64::MAX as f64))
+}
+
 /// Why a probe brought nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -63,4 +76,15 @@ pub enum ProbeFailure {
     TopicNotAuthorized,
     /// The topic is not there.
     UnknownTopic,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_probe_is_a_fifth_of_the_interval_to_all_of_it_away() {
+        let after = |random| until_next_probe(Duration::from_millis(500), random).as_millis();
+        assert_eq!([0, u64::MAX / 2, u64::MAX].map(after), [100, 300, 500]);
+    }
 }

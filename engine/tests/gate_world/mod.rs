@@ -262,7 +262,8 @@ impl World {
                 let due = self.now_ms + self.random.between(5, 30);
                 let producer = &mut self.producers[index];
                 producer.answer = Some((due, sample));
-                producer.next_probe = self.now_ms + self.random.between(450, 550);
+                let wait = until_next_probe(Duration::from_millis(500), self.random.next());
+                producer.next_probe = self.now_ms + wait.as_millis() as u64;
             }
         }
     }

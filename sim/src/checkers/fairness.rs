@@ -3,10 +3,9 @@
 use super::{Checker, Loop, Violation, entry};
 use crate::history::{Event, What};
 
-/// What is promised of a few hundred records a second in a few partitions. At thousands a second, in
-/// more of them, it is 0.97, as `engine/tests/gate_loop.rs` asserts. Here one producer may happen to
-/// send to a partition that the others use less, and is done with sooner.
-const LEAST: f64 = 0.8;
+/// What is promised of a few hundred records a second in a few partitions, and of any faults before.
+/// At thousands a second, in more of them, it is 0.97, as `engine/tests/gate_loop.rs` asserts.
+const LEAST: f64 = 0.9;
 
 /// A run of the loop that was watched to its end and in which the shares of the producers, all of
 /// which want more than they get, differ too much, by Jain's index (Jain, Chiu and Hawe, 1984).
@@ -75,7 +74,7 @@ mod tests {
         };
         let rules = Loop { until: 10_000, producers: 2, ..of_a_loop() };
         assert!(sends(&[5, 6]).violations(Fairness::new(Some(rules))).is_empty());
-        let text = "shares are 0.735 by Jain's index, 0.8 is promised: gate 0 2, gate 1 8";
+        let text = "shares are 0.735 by Jain's index, 0.9 is promised: gate 0 2, gate 1 8";
         assert_eq!(sends(&[2, 8]).violations(Fairness::new(Some(rules))), [text]);
         assert_eq!(sends(&[10]).violations(Fairness::new(Some(rules))).len(), 1, "one has none");
     }

@@ -1,8 +1,11 @@
 //! Producers: what they make, their channels, and their gates.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use tidegate_engine::gate::{Commit, Credit as Permission, Gate, GateConfig, LogSpan, ProbeSample};
+use tidegate_engine::gate::{
+    Commit, Credit as Permission, Gate, GateConfig, LogSpan, ProbeSample, until_next_probe,
+};
 use tidegate_engine::{FinishedRanges, Metadata, Offset};
 
 use super::random::{Keys, mix, unit};
@@ -231,9 +234,9 @@ impl World {
         }
         if valve.next_probe <= now && valve.answer.is_none() {
             valve.answer = Some((now + ANSWERED_AFTER, sample(&self.log, now)));
-            // Give or take a tenth, so that several do not ask together.
-            let jitter = mix(now, index as u64) % (valve.every / 5).max(1);
-            valve.next_probe = now + valve.every - valve.every / 10 + jitter;
+            let every = Duration::from_nanos(valve.every);
+            let wait = until_next_probe(every, mix(now, index as u64));
+            valve.next_probe = now + wait.as_nanos() as u64;
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use tidegate_engine::gate::{
     Alert, BreakerState, Commit, GateState, GroupId, LogSpan, ProbeFailure, ProbeSample, Reason,
+    until_next_probe,
 };
 use tidegate_engine::{FinishedRanges, Instant, Metadata, Offset};
 
@@ -44,11 +45,10 @@ impl World<'_> {
         if self.producer(life).is_none() {
             return;
         }
-        let interval = self.plan.gates.config.probe_interval.as_nanos() as u64;
-        // A half more or less, and not by the tape: probes that keep step with each other see a
-        // backlog that is always the one before, or always the one behind, the others' sends.
+        // Not by the tape: once it has ended, all would wait for the same time.
         let random = mixed(self.now ^ u64::from(life) << 40);
-        self.after(interval / 2 + random % interval, Timer::ProbeDue { life });
+        let wait = until_next_probe(self.plan.gates.config.probe_interval, random);
+        self.after(wait.as_nanos() as u64, Timer::ProbeDue { life });
         let mut step = Step::Commits;
         if self.fault(self.plan.gates.probe.lost_per_mille) {
             return self.hit(Reached::ProbeLost);

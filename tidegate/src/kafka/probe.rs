@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use tidegate_engine::gate::{ProbeFailure, ProbeSample};
+use tidegate_engine::gate::{ProbeFailure, ProbeSample, until_next_probe};
 
 use super::settings::SettingsError;
 use bell::{Bell, bell};
@@ -43,7 +43,8 @@ pub(crate) trait Follower: Send + Sync {
 /// Asks at an interval how far consumer groups are, by one thread and a client for each group, for any
 /// number of [producers](crate::Producer). Cloning it is cheap; it ends with its last clone.
 ///
-/// The interval is an average: each wait is up to a quarter shorter or longer.
+/// The interval is the longest time between two rounds, and three fifths of it the average: see
+/// [`until_next_probe`](tidegate_engine::gate::until_next_probe).
 #[derive(Clone)]
 pub struct Probe {
     shared: Arc<Shared>,
@@ -138,7 +139,7 @@ impl Work {
             let started = Instant::now();
             self.round(followers);
             self.rounds += 1;
-            let wait = varied(self.interval, self.random.hash_one(self.rounds));
+            let wait = until_next_probe(self.interval, self.random.hash_one(self.rounds));
             next = (started + wait).max(Instant::now() + Duration::from_millis(1));
         }
     }
@@ -163,31 +164,5 @@ impl Work {
             }
         }
         round.tell();
-    }
-}
-
-/// The interval, give or take a quarter.
-///
-/// Two producers that ask at a fixed distance, of a group that commits at an interval of its own, meet
-/// it at the same places of its rhythm, and of each other's, again and again: one always just after a
-/// commit, the other just before the next. What they read differs by a tenth for ever, and the windows
-/// with it by much more. Each has to see all of it.
-fn varied(interval: Duration, random: u64) -> Duration {
-    interval.mul_f64(0.75 + 0.5 * (random as f64 / u64::MAX as f64))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_vary_by_a_quarter_around_the_interval() {
-        let (interval, random) = (Duration::from_millis(500), RandomState::new());
-        let waits: Vec<_> = (0..10_000u64).map(|n| varied(interval, random.hash_one(n))).collect();
-        let (least, most) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
-        assert!((375..380).contains(&least.as_millis()), "{least:?}");
-        assert!((620..=625).contains(&most.as_millis()), "{most:?}");
-        let mean = waits.iter().sum::<Duration>() / 10_000;
-        assert!((495..505).contains(&mean.as_millis()), "{mean:?}");
     }
 }

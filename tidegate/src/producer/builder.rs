@@ -193,8 +193,9 @@ impl ProducerBuilder {
         self
     }
 
-    /// How often the groups' progress is asked for, on average. 10 ms to 60 s; 500 ms by default. A
-    /// probe that is shared has its own.
+    /// The longest time until the groups' progress is asked for again; three fifths of it on average,
+    /// so that producers do not keep step. 10 ms to 60 s; 500 ms by default. A probe that is shared
+    /// has its own.
     pub fn probe_interval(mut self, interval: Duration) -> Self {
         self.probe_interval = interval;
         self
