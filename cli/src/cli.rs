@@ -1,6 +1,8 @@
 //! The commands.
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::path::PathBuf;
+
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::bench::BenchArgs;
 use crate::exit::EXIT_CODES;
@@ -18,22 +20,25 @@ use crate::settings::OutputArgs;
 #[command(name = "tidegate", version, max_term_width = 100, after_help = EXIT_CODES)]
 #[command(propagate_version = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
+    /// A TOML file with a key for each flag; a table [run] is for that command alone. The command line
+    /// and variables come over it. docs/config.md has all of it.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "TIDEGATE_CONFIG",
+        hide_env_values = true,
+        help_heading = "Configuration"
+    )]
+    pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-impl Cli {
-    /// Reads the command line; ends the process where it cannot be read, or asks for help.
-    pub(crate) fn read() -> Self {
-        let read = Self::from_arg_matches(&command().get_matches());
-        read.unwrap_or_else(|error| error.exit())
-    }
-}
-
 /// The commands, with -1 taken for a number that is refused by its flag, and not for a flag.
-fn command() -> clap::Command {
+pub(crate) fn command() -> clap::Command {
     fn with_numbers(command: clap::Command) -> clap::Command {
         command
             .mut_args(|arg| match arg.get_action().takes_values() {

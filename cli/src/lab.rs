@@ -24,8 +24,9 @@ use std::io::{IsTerminal as _, Write as _};
 
 pub(crate) use args::LabArgs;
 
+use crate::config::Given;
 use crate::exit::Failure;
-use crate::settings::OutputArgs;
+use crate::settings::{ConnectionArgs, OutputArgs};
 use scenario::{SHIPPED, Source};
 use text::Look;
 
@@ -33,7 +34,7 @@ use text::Look;
 ///
 /// # Errors
 /// When the scenario cannot be used, or a report cannot be written.
-pub(crate) fn run(args: &LabArgs, output: &OutputArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &LabArgs, output: &OutputArgs, given: &Given) -> Result<(), Failure> {
     if args.list {
         return print(&list(look()));
     }
@@ -41,7 +42,7 @@ pub(crate) fn run(args: &LabArgs, output: &OutputArgs) -> Result<(), Failure> {
     if args.print {
         return print(&source.text);
     }
-    if !args.live && args.connection.is_asked_for() {
+    if !args.live && ConnectionArgs::is_asked_for(given) {
         let words = "the lab needs no broker; with --live it plays a scenario on a cluster";
         return Err(Failure::Usage(words.to_owned()));
     }

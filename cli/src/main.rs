@@ -3,13 +3,14 @@
 //! `cli` names the commands, each of which has a module (`lab`, `run`, `produce`, `ingest`, `redrive`,
 //! `lag`, `bench`). `settings` are the flags
 //! that commands share: names, environment variables, ranges and defaults live there and nowhere
-//! else. `report` shows what happens on standard error, `kafka` asks the cluster beside the
+//! else. `config` is the file that may stand for them. `report` shows what happens on standard error, `kafka` asks the cluster beside the
 //! consumer, `server` is what HTTP servers have in common, `admin` the port for metrics and probes,
 //! `exit` says how a process ends.
 
 mod admin;
 mod bench;
 mod cli;
+mod config;
 mod exit;
 mod ingest;
 mod kafka;
@@ -25,11 +26,16 @@ mod settings;
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
+use crate::config::Loaded;
 
 fn main() -> ExitCode {
-    let Cli { output, command } = Cli::read();
+    let words: Vec<_> = std::env::args_os().collect();
+    let Loaded { cli: Cli { output, command, .. }, given } = match config::load(&words) {
+        Ok(loaded) => loaded,
+        Err(refused) => return refused.tell(),
+    };
     let result = match command {
-        Command::Lab(args) => lab::run(&args, &output),
+        Command::Lab(args) => lab::run(&args, &output, &given),
         Command::Run(args) => run::run(*args, &output),
         Command::Produce(args) => produce::run(&args, &output),
         Command::Ingest(args) => ingest::run(&args, &output),

@@ -15,7 +15,7 @@ pub(crate) enum OutputForm {
 }
 
 /// How much a command says about itself, and in which form.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
     /// The form of messages on standard error, and of a result on standard output. Without it: text on a
