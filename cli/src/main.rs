@@ -42,6 +42,8 @@ fn main() -> ExitCode {
         Command::Redrive(args) => redrive::run(&args, &output),
         Command::Lag(args) => lag::run(&args, &output),
         Command::Bench(args) => bench::run(args, &output),
+        Command::Config(args) => config::print(&args),
+        Command::Completions(args) => config::print_completions(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -93,6 +93,40 @@ impl<'a> Setting<'a> {
         self.arg.get_value_names().and_then(<[_]>::first).map_or("", |name| name.as_str())
     }
 
+    /// What it does, in sentences; paragraphs are separated by empty lines.
+    pub(super) fn words(self) -> String {
+        let words = self.arg.get_long_help().or_else(|| self.arg.get_help());
+        let words = words.map(ToString::to_string).unwrap_or_default();
+        match words.ends_with(['.', '?', '!']) {
+            true => words,
+            false => words + ".",
+        }
+    }
+
+    /// Its default; none if nothing is there when nobody says anything.
+    pub(super) fn defaults(self) -> Option<String> {
+        let values = self.arg.get_default_values();
+        let values: Vec<_> = values.iter().map(|value| value.to_string_lossy()).collect();
+        (!values.is_empty() && self.arg.get_action().takes_values()).then(|| values.join(" "))
+    }
+
+    /// The words that it may be, each with what it means; none if it is no choice of words.
+    pub(super) fn choices(self) -> Vec<(String, String)> {
+        if !self.arg.get_action().takes_values() {
+            return Vec::new();
+        }
+        let meaning = |value: &clap::builder::PossibleValue| {
+            value.get_help().map(ToString::to_string).unwrap_or_default()
+        };
+        let values = self.arg.get_possible_values();
+        values.iter().map(|value| (value.get_name().to_owned(), meaning(value))).collect()
+    }
+
+    /// Its variable.
+    pub(super) fn variable(self) -> String {
+        self.arg.get_env().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
     /// Whether values that the file and the command line give are joined by their names.
     pub(super) fn is_joined(self) -> bool {
         self.key() == "property"

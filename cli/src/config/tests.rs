@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::path::Path;
 
 use super::*;
 use crate::cli::Command;
@@ -188,4 +189,47 @@ fn settings_that_differ_are_known_by_their_keys() {
     // The default, written down.
     let same = given(&format!("{RUN}concurrency = 100\n"), &["run"]);
     assert!(same.changed_since(&before).is_empty());
+}
+
+/// The paths of all commands that have settings and do something.
+fn paths(command: &clap::Command, path: &[String], found: &mut Vec<Vec<String>>) {
+    for below in setting::commands(command) {
+        let path = [path, &[below.get_name().to_owned()]].concat();
+        match below.is_subcommand_required_set() {
+            true => paths(below, &path, found),
+            false => found.push(path),
+        }
+    }
+}
+
+#[test]
+fn the_example_has_every_setting_and_each_of_its_values_is_taken() {
+    let command = setting::built();
+    let text = example::file(&command);
+    let parse = |text: &str| File::parse(Path::new("FILE"), text, &command).unwrap();
+    let as_it_is = parse(&text);
+    let keys = text.lines().map(|line| match line.strip_prefix('#') {
+        Some(key) if !key.is_empty() && !key.starts_with(' ') => key,
+        _ => line,
+    });
+    let keys: String = keys.map(|line| format!("{line}\n")).collect();
+    let with_all = parse(&keys);
+    let mut all = Vec::new();
+    paths(&command, &[], &mut all);
+    assert!(all.len() >= 10, "{all:?}");
+    for path in all {
+        let words: Vec<_> = std::iter::once("tidegate".to_owned()).chain(path.clone()).collect();
+        let words: Vec<_> = words.into_iter().map(OsString::from).collect();
+        let asked = Asked::read(&command, &words).unwrap();
+        assert!(arguments::of(&as_it_is, &command, &asked).unwrap().words.is_empty());
+        let taken = arguments::of(&with_all, &command, &asked).map(|taken| taken.words);
+        let wrong = taken.map_or_else(|problems| problems.to_string(), |_| String::new());
+        let wrong: Vec<_> = wrong.lines().filter(|w| !w.contains("exclude each other")).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        for setting in setting::settings(setting::at(&command, &path).unwrap()) {
+            let key = setting.key();
+            assert!(with_all.entry(&path, key).is_some(), "{path:?} {key}");
+            assert!(!text.contains(&format!("\n#{key} = \"\"\n")), "{key} has no example");
+        }
+    }
 }

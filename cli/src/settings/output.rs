@@ -1,9 +1,11 @@
 //! How much is said, and in which form.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
+
+use crate::exit::Failure;
 
 /// In which form output is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -79,6 +81,20 @@ impl OutputArgs {
         let records_seen = records_on_stdout && std::io::stdout().is_terminal();
         let text = matches!(self.format(), Format::Text { .. });
         std::io::stderr().is_terminal() && text && !self.quiet && !records_seen
+    }
+}
+
+/// Writes a result to standard output.
+///
+/// # Errors
+/// When it cannot be written; that nobody reads on is none.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Nobody reads on: `| head`, say.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::Failed(format!("standard output: {error}"))),
+        Ok(()) => Ok(()),
     }
 }
 

@@ -73,3 +73,32 @@ fn the_lab_does_not_mind_that_a_cluster_is_named_for_others() {
     assert!(text.contains("burst"), "{text}");
     call(&["lab", "-b", "nowhere:1"], &file).fail(2, "needs no broker");
 }
+
+#[test]
+fn the_printed_file_can_be_used_as_it_is() {
+    let example = file(&Call::new(&["config", "--example"]).succeed().stdout);
+    let run = ["run", "-b", "b:1", "-t", "t", "-G", "g", "--to", "null", "-X", "no.such=1"];
+    call(&run, &example).fail(78, "no.such");
+    Call::new(&["config"]).fail(2, "--example");
+    Call::new(&["config", "--example", "--reference"]).fail(2, "--reference");
+    // A file that cannot be used is no reason not to print one that can.
+    call(&["config", "--example"], &file("no = 'sense'")).succeed();
+}
+
+#[test]
+fn completions_are_scripts_of_their_shells() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = Call::new(&["completions", shell]).succeed().stdout;
+        for word in ["max-queued", "redrive", "completions"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    let script = Call::new(&["completions", "bash"]).succeed().stdout;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("script");
+    let asks = "COMP_WORDS=(tidegate run --max-q); COMP_CWORD=2; _tidegate tidegate --max-q run; \
+                echo \"${COMPREPLY[@]}\"";
+    std::fs::write(&path, format!("{script}\n{asks}\n")).unwrap();
+    let answer = std::process::Command::new("bash").arg(&path).output().unwrap();
+    assert_eq!(String::from_utf8(answer.stdout).unwrap(), "--max-queued\n");
+}
