@@ -6,7 +6,8 @@
 //! `interpolate` puts variables in, `arguments` makes arguments of what concerns one command and has
 //! each looked at by its flag, `asked` finds out what the command line and the environment give, `given`
 //! remembers where a setting came from, `problem` is what is told of a file. `catalog` lists all settings,
-//! `example` and `reference` write them down, `command` prints that.
+//! `example` and `reference` write them down, `command` prints that. `reload` reads the file again while a
+//! command runs, and takes over what `live` names.
 //!
 //! # From other modules
 //! [`load`] takes the words of a command line (with the program's name first) and gives the command and
@@ -23,8 +24,10 @@ mod example;
 mod file;
 mod given;
 mod interpolate;
+mod live;
 mod problem;
 mod reference;
+mod reload;
 mod setting;
 #[cfg(test)]
 mod tests;
@@ -39,6 +42,7 @@ use self::asked::Asked;
 pub(crate) use self::command::{CompletionsArgs, ConfigArgs, print, print_completions};
 use self::file::File;
 pub(crate) use self::given::{Given, Origin};
+pub(crate) use self::reload::Reload;
 use crate::cli::{self, Cli};
 use crate::exit::Failure;
 use crate::settings::OutputArgs;
@@ -89,7 +93,7 @@ pub(crate) fn load(words: &[OsString]) -> Result<Loaded, Refused> {
     let Some(asked) = Asked::read(&command, words) else { return finish(words, None) };
     let Some(path) = asked.file() else { return finish(words, None) };
     let from_file = File::read(path, &command)
-        .and_then(|file| arguments::of(&file, &command, &asked))
+        .and_then(|file| arguments::of(file, &command, &asked))
         .map_err(|problems| Refused::File(Failure::Config(problems.to_string()), asked.output()))?;
     finish(&asked.words_with(words, &from_file), Some((path, &from_file)))
 }
@@ -101,13 +105,13 @@ fn finish(
 ) -> Result<Loaded, Refused> {
     let matches = cli::command().try_get_matches_from(words).map_err(|mut error| {
         if let (ErrorKind::MissingRequiredArgument, Some((path, _))) = (error.kind(), file) {
-            let tip = format!("what {} says is a part of this", path.display());
+            let tip = format!("what is missing can also be set in {}", path.display());
             let tips = ContextValue::StyledStrs(vec![StyledStr::from(tip)]);
             error.insert(ContextKind::Suggested, tips);
         }
         error
     })?;
     let cli = Cli::from_arg_matches(&matches)?;
-    let given = Given::new(&matches, file.map(|(_, from_file)| from_file));
+    let given = Given::new(&matches, file);
     Ok(Loaded { cli, given })
 }

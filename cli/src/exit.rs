@@ -39,6 +39,11 @@ impl Failure {
         }
     }
 
+    /// The words alone.
+    pub(crate) fn message(&self) -> &str {
+        self.parts().1
+    }
+
     /// Says why on standard error; the exit code is for `main` to return.
     pub(crate) fn tell(&self, output: &OutputArgs) -> ExitCode {
         let (code, message) = self.parts();

@@ -26,7 +26,7 @@ mod settings;
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
-use crate::config::Loaded;
+use crate::config::{Loaded, Reload};
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
@@ -34,11 +34,12 @@ fn main() -> ExitCode {
         Ok(loaded) => loaded,
         Err(refused) => return refused.tell(),
     };
+    let reload = Reload::new(words, given);
     let result = match command {
-        Command::Lab(args) => lab::run(&args, &output, &given),
-        Command::Run(args) => run::run(*args, &output),
-        Command::Produce(args) => produce::run(&args, &output),
-        Command::Ingest(args) => ingest::run(&args, &output),
+        Command::Lab(args) => lab::run(&args, &output, reload.given()),
+        Command::Run(args) => run::run(*args, &output, reload),
+        Command::Produce(args) => produce::run(&args, &output, reload),
+        Command::Ingest(args) => ingest::run(&args, &output, reload),
         Command::Redrive(args) => redrive::run(&args, &output),
         Command::Lag(args) => lag::run(&args, &output),
         Command::Bench(args) => bench::run(args, &output),

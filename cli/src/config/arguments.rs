@@ -9,7 +9,7 @@ use super::asked::Asked;
 use super::file::{Entry, File, Value, shape};
 use super::interpolate::{environment, interpolate};
 use super::problem::Problems;
-use super::setting::{Kind, Setting, settings};
+use super::setting::{Kind, Setting, at, settings};
 
 /// The arguments that a file gives.
 #[derive(Debug, Default)]
@@ -24,11 +24,12 @@ pub(super) struct Arguments {
 /// environment says. Each value was looked at by its flag.
 ///
 /// # Errors
-/// With all values that are not taken, and with keys that exclude each other.
-pub(super) fn of(file: &File, command: &Command, asked: &Asked) -> Result<Arguments, Problems> {
-    let mut problems = Problems::new(&file.path);
+/// With all names of the file that are not known, all values that are not taken, and keys that exclude
+/// each other.
+pub(super) fn of(mut file: File, command: &Command, asked: &Asked) -> Result<Arguments, Problems> {
+    let mut problems = std::mem::take(&mut file.problems);
     let mut arguments = Arguments::default();
-    let Some(command) = super::setting::at(command, &asked.path) else { return Ok(arguments) };
+    let Some(command) = at(command, &asked.path) else { return problems.none_or(arguments) };
     let mut taken: Vec<(Setting<'_>, &Entry)> = Vec::new();
     for setting in settings(command) {
         let Some(entry) = file.entry(&asked.path, setting.key()) else { continue };

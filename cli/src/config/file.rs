@@ -3,7 +3,7 @@
 //! Keys at the top are for every command that has such a flag; those in a command's table are for that
 //! command and come first.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Command;
 use toml::de::{DeTable, DeValue};
@@ -11,11 +11,12 @@ use toml::de::{DeTable, DeValue};
 use super::problem::Problems;
 use super::setting::{Kind, Setting, at, commands, nearest, settings};
 
-/// A file whose names are all known.
+/// A file that is TOML.
 #[derive(Debug)]
 pub(super) struct File {
-    pub(super) path: PathBuf,
     entries: Vec<Entry>,
+    /// Names that are not known.
+    pub(super) problems: Problems,
 }
 
 /// A key with its value.
@@ -45,7 +46,7 @@ impl File {
     /// Reads a file.
     ///
     /// # Errors
-    /// When it cannot be read, is no TOML, or has names that are not known.
+    /// When it cannot be read, or is no TOML.
     pub(super) fn read(path: &Path, command: &Command) -> Result<Self, Problems> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Problems::whole(path, error.to_string()))?;
@@ -70,7 +71,7 @@ impl File {
         };
         let mut reader = Reader { command, lines, entries: Vec::new(), problems };
         reader.table(&[], &table);
-        reader.problems.none_or(Self { path: path.to_owned(), entries: reader.entries })
+        Ok(Self { entries: reader.entries, problems: reader.problems })
     }
 
     /// What the file says of a setting of the command with this path: the nearest table has it.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
@@ -30,6 +31,9 @@ pub(crate) enum Origin {
 /// The settings of a command.
 #[derive(Default)]
 pub(crate) struct Given {
+    /// The outermost name of the command.
+    command: String,
+    file: Option<PathBuf>,
     /// By clap's name.
     settings: BTreeMap<String, One>,
 }
@@ -44,14 +48,14 @@ struct One {
 
 impl Given {
     /// What clap found.
-    pub(super) fn new(matches: &ArgMatches, file: Option<&Arguments>) -> Self {
+    pub(super) fn new(matches: &ArgMatches, file: Option<(&Path, &Arguments)>) -> Self {
         let root = setting::built();
         let (mut path, mut matches) = (Vec::new(), matches);
         while let Some((name, below)) = matches.subcommand() {
             path.push(name.to_owned());
             matches = below;
         }
-        let from_file = |id: &str| file.and_then(|file| file.origins.get(id));
+        let from_file = |id: &str| file.and_then(|(_, file)| file.origins.get(id));
         let mut settings = BTreeMap::new();
         for setting in setting::at(&root, &path).into_iter().flat_map(setting::settings) {
             let id = setting.id();
@@ -66,7 +70,18 @@ impl Given {
             let key = setting.key().to_owned();
             settings.insert(id.to_owned(), One { key, origin, values });
         }
-        Self { settings }
+        let command = path.into_iter().next().unwrap_or_default();
+        Self { command, file: file.map(|(path, _)| path.to_owned()), settings }
+    }
+
+    /// The command, by its outermost name.
+    pub(crate) fn command(&self) -> &str {
+        &self.command
+    }
+
+    /// The file, if there is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// Where a setting came from, by clap's name: that of the field.
@@ -81,11 +96,24 @@ impl Given {
     }
 
     /// The keys of those that are not as they were `before`.
-    #[cfg_attr(not(test), expect(dead_code))]
     pub(crate) fn changed_since(&self, before: &Self) -> Vec<&str> {
         let changed = self.settings.iter().filter(|(id, one)| {
             before.settings.get(*id).is_none_or(|before| before.values != one.values)
         });
         changed.map(|(_, one)| one.key.as_str()).collect()
+    }
+
+    /// The value of a setting that is no secret.
+    pub(super) fn told(&self, key: &str) -> String {
+        let one = self.settings.values().find(|one| one.key == key);
+        let values = one.map_or(&[][..], |one| &one.values);
+        let values: Vec<_> = values.iter().map(|value| value.to_string_lossy()).collect();
+        if values.is_empty() { "not set".to_owned() } else { values.join(" ") }
+    }
+
+    /// Takes over settings of `newer` with these keys.
+    pub(super) fn take(&mut self, newer: Self, keys: &[String]) {
+        let taken = newer.settings.into_iter().filter(|(_, one)| keys.contains(&one.key));
+        self.settings.extend(taken);
     }
 }

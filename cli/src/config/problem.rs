@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Everything that is wrong with a file, by line. Values are never in it: they may be secrets.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Problems {
     path: PathBuf,
     /// Line (none for the file as a whole) and words.

@@ -5,13 +5,16 @@ use std::fmt::Write as _;
 use clap::Command;
 
 use super::catalog::{Item, Of, Section, sections};
+use super::live;
 use super::setting::{Kind, Setting};
 
 const HEAD: &str = "\
 # Settings
 
-Every setting of the command, with its key in a file, its flag, its variable and its default. This page is
-printed by `tidegate config --reference`; [config.md](config.md) explains the file.
+Every setting of the command, with its key in the file of `--config` (`TIDEGATE_CONFIG`), its flag, its
+variable and its default. This page is printed by `tidegate config --reference`; [config.md](config.md)
+explains the file. What is *live* can change
+while the command runs: it is taken over when SIGHUP has the file read again.
 ";
 
 /// The page.
@@ -41,14 +44,21 @@ fn add(page: &mut String, root: &Command, section: &Section<'_>) {
             let _ = write!(page, "\n### {}\n\n", now.unwrap_or("General"));
             heading = Some(now);
         }
-        one(page, item);
+        one(page, item, &section.path);
     }
 }
 
-fn one(page: &mut String, item: &Item<'_>) {
+fn one(page: &mut String, item: &Item<'_>, path: &[&str]) {
     let setting = item.setting;
     let mut facts = vec![flag(setting), format!("`{}`", setting.variable())];
     facts.extend(setting.defaults().map(|default| format!("default `{default}`")));
+    let is_live = match path {
+        [] => live::commands(setting.key()).next().is_some(),
+        path => live::is_live(path[0], setting.key()),
+    };
+    if is_live {
+        facts.push("*live*".to_owned());
+    }
     if let Of::Commands(commands) = &item.of {
         let commands: Vec<_> = commands.iter().map(|name| format!("`{name}`")).collect();
         facts.push(commands.join(" "));

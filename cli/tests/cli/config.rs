@@ -1,4 +1,6 @@
-//! The file of `--config`.
+//! The file of `--config`; `reload` changes it while a command runs.
+
+mod reload;
 
 use std::io::Write as _;
 
@@ -58,7 +60,7 @@ fn a_bad_file_is_told_as_any_other_failure() {
     let failed = ended.events("failed");
     assert_eq!(failed.len(), 1, "{ended:#?}");
     let message = failed[0]["message"].as_str().unwrap();
-    assert_eq!(message.lines().count(), 2, "{message}");
+    assert_eq!(message.lines().count(), 3, "all at once: {message}");
     let ended = call(&["run", "--output", "text"], &file).fail(78, "error: /");
     assert!(ended.stderr.contains(":6: ") && ended.stderr.contains(":5: "), "{ended:#?}");
     // Whoever needs help gets it.
@@ -101,4 +103,19 @@ fn completions_are_scripts_of_their_shells() {
     std::fs::write(&path, format!("{script}\n{asks}\n")).unwrap();
     let answer = std::process::Command::new("bash").arg(&path).output().unwrap();
     assert_eq!(String::from_utf8(answer.stdout).unwrap(), "--max-queued\n");
+}
+
+#[test]
+fn flags_of_an_http_target_are_refused_for_another() {
+    let run = ["run", "-b", "b:1", "-t", "t", "-G", "g", "--to", "null", "-X", "no.such=1"];
+    let with = |more: &[&str]| Call::new(&[&run[..], more].concat());
+    let ended = with(&["--ca", "x", "--cloudevents", "none"]).fail(2, "--cloudevents, --ca: only");
+    assert!(ended.stderr.contains("--to http"), "{ended:#?}");
+    // What the environment, or the top of a file, has may be meant for others.
+    with(&[]).env("TIDEGATE_TOKEN_FILE", "x").fail(78, "no.such");
+    call(&run, &file("token-file = 'x'")).fail(78, "no.such");
+    let own = file("[run]\ntoken-file = 'x'\n\nhttp-version = '2'\n");
+    let path = own.path().to_str().unwrap();
+    let ended = call(&run, &own).fail(78, &format!("{path}:2: [run] token-file: only for"));
+    assert!(ended.stderr.contains(&format!("{path}:4: [run] http-version")), "{ended:#?}");
 }
