@@ -1,6 +1,7 @@
 //! How a process ends: its exit codes, and what is said with them.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -36,6 +37,16 @@ impl Failure {
             Self::Failed(message) => (1, message),
             Self::Usage(message) => (2, message),
             Self::Config(message) => (78, message),
+        }
+    }
+
+    /// The same, with the file from which some of the flags come that do not go together.
+    pub(crate) fn beside(self, file: Option<&Path>) -> Self {
+        match (self, file) {
+            (Self::Usage(words), Some(file)) => {
+                Self::Usage(format!("{words} (settings of {} are among them)", file.display()))
+            }
+            (other, _) => other,
         }
     }
 

@@ -23,6 +23,7 @@ mod run;
 mod server;
 mod settings;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Ok(loaded) => loaded,
         Err(refused) => return refused.tell(),
     };
+    let file = given.file().map(Path::to_owned);
     let reload = Reload::new(words, given);
     let result = match command {
         Command::Lab(args) => lab::run(&args, &output, reload.given()),
@@ -48,6 +50,6 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(&output),
+        Err(failure) => failure.beside(file.as_deref()).tell(&output),
     }
 }

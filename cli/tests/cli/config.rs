@@ -38,8 +38,8 @@ fn a_file_is_enough_for_a_run() {
     // What is said instead needs no variable of the file.
     let other = ["run", "-X", "no.such=2", "-X", "no.such.either=2"];
     call(&other, &file).fail(78, "no.such");
-    // Other commands have no part in [run].
-    call(&["lag"], &file).fail(2, "--group");
+    // Other commands have no part in [run]; that it is the file which is not enough is told.
+    call(&["lag"], &file).fail(2, "--group GROUP (settings of /");
 }
 
 #[test]
