@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use tidegate::TopicGate;
-use tidegate::gate::WhenShut;
+use tidegate::gate::{GateChange, WhenShut, Window};
+use tidegate::{Producer, TopicGate};
 
 use super::values::duration;
+use crate::exit::Failure;
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -103,6 +104,18 @@ pub(crate) struct GateArgs {
 }
 
 impl GateArgs {
+    /// What of them a producer takes over while it runs.
+    pub(crate) fn change(&self, when_shut: WhenShut) -> GateChange {
+        GateChange {
+            window: Some(self.fixed_window.map_or(Window::Adaptive, Window::Fixed)),
+            target: Some(self.target),
+            grace: Some(self.grace),
+            floor_rate: Some(self.floor_rate),
+            rate: Some(self.rate),
+            when_shut: Some(when_shut),
+        }
+    }
+
     /// The gate of a topic that follows these groups.
     pub(crate) fn gate(&self, topic: &str, groups: &[String], when_shut: WhenShut) -> TopicGate {
         let gate = TopicGate::new(topic)
@@ -122,6 +135,17 @@ impl GateArgs {
     }
 }
 
+/// Changes the gates of all topics of a producer.
+///
+/// # Errors
+/// When a setting would be outside its range.
+pub(crate) fn change_gates(producer: &Producer, change: &GateChange) -> Result<(), Failure> {
+    producer.snapshot().iter().try_for_each(|topic| {
+        let changed = producer.change_gate(&topic.topic, change);
+        changed.map_err(|error| Failure::Usage(error.to_string()))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use clap::{Args, Command, FromArgMatches};
@@ -137,5 +161,19 @@ mod tests {
         assert_eq!((args.target, args.floor_rate), (config.target, config.floor_rate));
         assert_eq!((args.rate, args.grace), (config.rate, config.grace));
         assert_eq!(args.probe_interval, config.probe_interval);
+    }
+
+    #[test]
+    fn what_is_said_to_change_live_does() {
+        let change = |more: &[String]| {
+            let command = GateArgs::augment_args(Command::new("test"));
+            let matches = command.get_matches_from([&["test".to_owned()], more].concat());
+            GateArgs::from_arg_matches(&matches).unwrap().change(WhenShut::Refuse)
+        };
+        for key in crate::config::live_keys("produce") {
+            let value = if matches!(*key, "target" | "grace") { "7s" } else { "7" };
+            assert_ne!(change(&[format!("--{key}={value}")]), change(&[]), "{key}");
+        }
+        assert_eq!(change(&["--probe-interval=7s".to_owned()]), change(&[]));
     }
 }
