@@ -25,7 +25,7 @@ use serde_json::Value;
 use tidegate::Level;
 
 pub(crate) use self::args::AdminArgs;
-pub(crate) use self::consumer::{Consumer, Facts};
+pub(crate) use self::consumer::Consumer;
 pub(crate) use self::gates::{metrics as gate_metrics, snapshot as gate_snapshot};
 pub(crate) use self::health::{Health, Look};
 pub(crate) use self::measured::Measured;

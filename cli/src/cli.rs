@@ -1,8 +1,11 @@
 //! The commands.
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::path::PathBuf;
+
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::bench::BenchArgs;
+use crate::config::{CompletionsArgs, ConfigArgs};
 use crate::exit::EXIT_CODES;
 use crate::ingest::IngestArgs;
 use crate::lab::LabArgs;
@@ -18,22 +21,25 @@ use crate::settings::OutputArgs;
 #[command(name = "tidegate", version, max_term_width = 100, after_help = EXIT_CODES)]
 #[command(propagate_version = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
+    /// A TOML file with a key for each flag; a table [run] is for that command alone. The command line
+    /// and variables come over it. docs/config.md has all of it.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "TIDEGATE_CONFIG",
+        hide_env_values = true,
+        help_heading = "Configuration"
+    )]
+    pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-impl Cli {
-    /// Reads the command line; ends the process where it cannot be read, or asks for help.
-    pub(crate) fn read() -> Self {
-        let read = Self::from_arg_matches(&command().get_matches());
-        read.unwrap_or_else(|error| error.exit())
-    }
-}
-
 /// The commands, with -1 taken for a number that is refused by its flag, and not for a flag.
-fn command() -> clap::Command {
+pub(crate) fn command() -> clap::Command {
     fn with_numbers(command: clap::Command) -> clap::Command {
         command
             .mut_args(|arg| match arg.get_action().takes_values() {
@@ -69,6 +75,12 @@ pub(crate) enum Command {
     Lag(Box<LagArgs>),
     /// Fill a topic and measure how fast it is consumed.
     Bench(BenchArgs),
+    /// Print a file for --config with every setting, or the reference of all settings.
+    #[command(after_help = EXIT_CODES)]
+    Config(ConfigArgs),
+    /// Print what makes a shell complete commands and flags.
+    #[command(after_help = EXIT_CODES)]
+    Completions(CompletionsArgs),
 }
 
 #[cfg(test)]
@@ -87,7 +99,9 @@ mod tests {
             assert!(arg.is_hide_env_values_set(), "{name} might show a secret");
             assert!(arg.get_help().is_some() || arg.get_long_help().is_some(), "{name}");
         }
-        command.get_subcommands().for_each(check);
+        // What these two print is no setting.
+        let others = command.get_subcommands();
+        others.filter(|c| !matches!(c.get_name(), "config" | "completions")).for_each(check);
     }
 
     #[test]

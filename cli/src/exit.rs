@@ -1,6 +1,7 @@
 //! How a process ends: its exit codes, and what is said with them.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -37,6 +38,21 @@ impl Failure {
             Self::Usage(message) => (2, message),
             Self::Config(message) => (78, message),
         }
+    }
+
+    /// The same, with the file from which some of the flags come that do not go together.
+    pub(crate) fn beside(self, file: Option<&Path>) -> Self {
+        match (self, file) {
+            (Self::Usage(words), Some(file)) => {
+                Self::Usage(format!("{words} (settings of {} are among them)", file.display()))
+            }
+            (other, _) => other,
+        }
+    }
+
+    /// The words alone.
+    pub(crate) fn message(&self) -> &str {
+        self.parts().1
     }
 
     /// Says why on standard error; the exit code is for `main` to return.

@@ -32,12 +32,14 @@ use self::body::Budget;
 use self::counts::{Counts, Progress};
 use self::service::Service;
 use self::watched::Watched;
+use crate::cli::Command;
+use crate::config::Reload;
 use crate::exit::Failure;
 use crate::produce::message;
 use crate::report::{Message, Reporter, Sender};
 use crate::run::signals;
 use crate::server::{self, Flags, Server};
-use crate::settings::OutputArgs;
+use crate::settings::{OutputArgs, change_gates};
 
 /// Holds the token itself, for those who have no file.
 const TOKEN: &str = "TIDEGATE_TOKEN";
@@ -50,7 +52,7 @@ const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// When it cannot start, or something that it took was not delivered.
-pub(crate) fn run(args: &IngestArgs, output: &OutputArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &IngestArgs, output: &OutputArgs, reload: Reload) -> Result<(), Failure> {
     let topics = served::merge(&args.topics)?;
     let connection = args.connection.resolve()?;
     let token = server::read_token(args.token_file.as_deref(), TOKEN)?;
@@ -92,8 +94,13 @@ pub(crate) fn run(args: &IngestArgs, output: &OutputArgs) -> Result<(), Failure>
     }
     let ended = runtime.block_on(async {
         let (last, left, last_producer) = (sender.clone(), Arc::clone(&counts), producer.clone());
-        let signal = signals::first_of(move || {
+        let signal = signals::first_of(signals::hangup_ends(&reload), move || {
             last.last_words(second_signal(&left, last_producer.on_their_way()));
+        })?;
+        let changed = producer.clone();
+        signals::reload_on_hangup(reload, sender.clone(), move |command| match command {
+            Command::Ingest(args) => change_gates(&changed, &args.gate.change(args.when_shut())),
+            _ => Ok(()),
         })?;
         let (listener, address) = server::bind(args.listen)?;
         for topic in topics.iter().filter(|topic| topic.groups.is_empty()) {

@@ -20,12 +20,13 @@ mod text;
 mod verdict;
 mod words;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 pub(crate) use args::LabArgs;
 
+use crate::config::Given;
 use crate::exit::Failure;
-use crate::settings::OutputArgs;
+use crate::settings::{ConnectionArgs, OutputArgs, print};
 use scenario::{SHIPPED, Source};
 use text::Look;
 
@@ -33,7 +34,7 @@ use text::Look;
 ///
 /// # Errors
 /// When the scenario cannot be used, or a report cannot be written.
-pub(crate) fn run(args: &LabArgs, output: &OutputArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &LabArgs, output: &OutputArgs, given: &Given) -> Result<(), Failure> {
     if args.list {
         return print(&list(look()));
     }
@@ -41,7 +42,7 @@ pub(crate) fn run(args: &LabArgs, output: &OutputArgs) -> Result<(), Failure> {
     if args.print {
         return print(&source.text);
     }
-    if !args.live && args.connection.is_asked_for() {
+    if !args.live && ConnectionArgs::is_asked_for(given) {
         let words = "the lab needs no broker; with --live it plays a scenario on a cluster";
         return Err(Failure::Usage(words.to_owned()));
     }
@@ -94,14 +95,4 @@ fn list(look: Look) -> String {
         text.push_str(&text::wrapped(&format!("{name}: {about}"), look.width, 2));
     }
     text
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // Nobody reads on: `| head`, say.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Failure::Failed(format!("standard output: {error}"))),
-        Ok(()) => Ok(()),
-    }
 }

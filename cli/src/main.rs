@@ -3,13 +3,14 @@
 //! `cli` names the commands, each of which has a module (`lab`, `run`, `produce`, `ingest`, `redrive`,
 //! `lag`, `bench`). `settings` are the flags
 //! that commands share: names, environment variables, ranges and defaults live there and nowhere
-//! else. `report` shows what happens on standard error, `kafka` asks the cluster beside the
+//! else. `config` is the file that may stand for them. `report` shows what happens on standard error, `kafka` asks the cluster beside the
 //! consumer, `server` is what HTTP servers have in common, `admin` the port for metrics and probes,
 //! `exit` says how a process ends.
 
 mod admin;
 mod bench;
 mod cli;
+mod config;
 mod exit;
 mod ingest;
 mod kafka;
@@ -22,23 +23,33 @@ mod run;
 mod server;
 mod settings;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
+use crate::config::{Loaded, Reload};
 
 fn main() -> ExitCode {
-    let Cli { output, command } = Cli::read();
+    let words: Vec<_> = std::env::args_os().collect();
+    let Loaded { cli: Cli { output, command, .. }, given } = match config::load(&words) {
+        Ok(loaded) => loaded,
+        Err(refused) => return refused.tell(),
+    };
+    let file = given.file().map(Path::to_owned);
+    let reload = Reload::new(words, given);
     let result = match command {
-        Command::Lab(args) => lab::run(&args, &output),
-        Command::Run(args) => run::run(*args, &output),
-        Command::Produce(args) => produce::run(&args, &output),
-        Command::Ingest(args) => ingest::run(&args, &output),
+        Command::Lab(args) => lab::run(&args, &output, reload.given()),
+        Command::Run(args) => run::run(*args, &output, reload),
+        Command::Produce(args) => produce::run(&args, &output, reload),
+        Command::Ingest(args) => ingest::run(&args, &output, reload),
         Command::Redrive(args) => redrive::run(&args, &output),
         Command::Lag(args) => lag::run(&args, &output),
         Command::Bench(args) => bench::run(args, &output),
+        Command::Config(args) => config::print(&args),
+        Command::Completions(args) => config::print_completions(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(&output),
+        Err(failure) => failure.beside(file.as_deref()).tell(&output),
     }
 }

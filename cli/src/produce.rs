@@ -14,10 +14,14 @@ use tidegate::{Level, Producer, ProducerEvent};
 
 use self::input::{Common, Form};
 use self::pipe::{Counts, Ended, Pipe, Stop};
+use crate::cli::Command;
+use crate::config::Reload;
 use crate::exit::Failure;
 use crate::report::{Message, ProgressLine, Rate, Reporter, Sender, whole};
 use crate::run::signals;
-use crate::settings::{ConnectionArgs, FollowArgs, OneTopicArgs, OutputArgs, duration, property};
+use crate::settings::{
+    ConnectionArgs, FollowArgs, OneTopicArgs, OutputArgs, change_gates, duration, property,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// A shut gate is waited for as long as it takes.
@@ -113,7 +117,7 @@ pub(crate) struct ProduceArgs {
 ///
 /// # Errors
 /// When it cannot start, or something was not delivered.
-pub(crate) fn run(args: &ProduceArgs, output: &OutputArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &ProduceArgs, output: &OutputArgs, reload: Reload) -> Result<(), Failure> {
     let connection = args.connection.resolve()?;
     let reporter = Reporter::start(output);
     let topic = &args.topic.topic;
@@ -148,7 +152,13 @@ pub(crate) fn run(args: &ProduceArgs, output: &OutputArgs) -> Result<(), Failure
     let sender = reporter.sender();
     let ended = runtime.block_on(async {
         let (last, left) = (sender.clone(), Arc::clone(&counts));
-        let signal = signals::first_of(move || last.last_words(second_signal(&left)))?;
+        let hangup = signals::hangup_ends(&reload);
+        let signal = signals::first_of(hangup, move || last.last_words(second_signal(&left)))?;
+        let changed = producer.clone();
+        signals::reload_on_hangup(reload, sender.clone(), move |command| match command {
+            Command::Produce(args) => change_gates(&changed, &args.follow.gate.change(PATIENT)),
+            _ => Ok(()),
+        })?;
         let pipe = Pipe { producer, form, common, counts: Arc::clone(&counts) };
         Ok::<_, Failure>(pipe.run(signal, args.shutdown_timeout).await)
     });

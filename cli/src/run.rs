@@ -14,6 +14,7 @@ mod target;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use clap::Args;
 use tidegate::{Handler, Level, Monitor, Record, Summary};
@@ -24,6 +25,8 @@ use self::http::{Http, HttpArgs};
 use self::stdout::{Lines, Stdout};
 use self::target::Target;
 use crate::admin::{self, Admin, AdminArgs, Measured};
+use crate::cli::Command;
+use crate::config::Reload;
 use crate::exit::Failure;
 use crate::report::{Lag, Message, Progress, Reporter, Sender};
 use crate::settings::{
@@ -60,7 +63,10 @@ pub(crate) struct RunArgs {
 ///
 /// # Errors
 /// When the run cannot start, cannot go on, or ends with something left to do.
-pub(crate) fn run(args: RunArgs, output: &OutputArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: RunArgs, output: &OutputArgs, reload: Reload) -> Result<(), Failure> {
+    if !matches!(args.to, Target::Http(_)) {
+        HttpArgs::refuse(reload.given())?;
+    }
     let connection = args.connection.resolve()?;
     let admin = args.admin.resolve()?;
     // Before the client is configured, which asks whether its log is wanted.
@@ -74,13 +80,9 @@ pub(crate) fn run(args: RunArgs, output: &OutputArgs) -> Result<(), Failure> {
     let consumer = builder.build()?;
 
     let until_end = args.delivery.until_end;
-    let facts = admin::Facts {
-        group: args.group.name(&connection).unwrap_or_default().to_owned(),
-        budgets: args.limits.budgets(),
-        stuck_after: args.delivery.stuck_after(),
-    };
-    let admin = admin.map(|admin| (admin, facts));
-    let run = Prepared { consumer, connection, until_end, output, reporter, admin };
+    let group = args.group.name(&connection).unwrap_or_default().to_owned();
+    let admin = admin.map(|admin| (admin, group));
+    let run = Prepared { consumer, connection, until_end, output, reporter, admin, reload };
     match args.to {
         Target::Null => run.drive(Null, || {}, std::future::pending()),
         Target::Stdout => {
@@ -124,8 +126,9 @@ struct Prepared<'a> {
     until_end: bool,
     output: &'a OutputArgs,
     reporter: Reporter,
-    /// The admin port, if one is wanted, and what it shows besides.
-    admin: Option<(Admin, admin::Facts)>,
+    /// The admin port, if one is wanted, and the group's name for it.
+    admin: Option<(Admin, String)>,
+    reload: Reload,
 }
 
 impl Prepared<'_> {
@@ -159,37 +162,45 @@ impl Prepared<'_> {
             reporter.show(Progress::new(monitor.clone(), lag, self.until_end));
         }
         let mut watched = None;
-        if let Some((admin, facts)) = self.admin {
-            let source = admin::Consumer::watch(&self.connection, monitor.clone(), facts)?;
+        if let Some((admin, group)) = self.admin {
+            let source = admin::Consumer::watch(&self.connection, monitor.clone(), group)?;
             admin.start(Arc::clone(&source) as Arc<dyn admin::Source>, &reporter.sender())?;
             watched = Some(source);
         }
         handler.attach(reporter.sender(), monitor.clone());
-        let on_end = handler.on_end();
+        let (on_end, retune) = (handler.on_end(), handler.retune());
         let signalled = Arc::new(AtomicBool::new(false));
         let tell = reporter.sender();
-        let result: Result<Summary, Failure> = runtime.block_on(async {
-            let signal = signals::first(monitor, reporter.sender(), kill)?;
-            let (noted, draining) = (Arc::clone(&signalled), watched.clone());
-            let shutdown = async move {
-                tokio::select! {
-                    () = signal => noted.store(true, Ordering::Relaxed),
-                    () = closed => {}
-                }
-                if let Some(watched) = draining {
-                    watched.drains();
-                }
-                on_end();
-            };
-            let consumer = self.consumer.on_event(move |event| tell.event(event));
-            Ok(match watched {
-                Some(watched) => {
-                    let handler = Measured::new(handler, watched.histogram());
-                    consumer.run(handler).with_graceful_shutdown(shutdown).await?
-                }
-                None => consumer.run(handler).with_graceful_shutdown(shutdown).await?,
-            })
-        });
+        let result: Result<Summary, Failure> =
+            runtime.block_on(async {
+                let hangup = signals::hangup_ends(&self.reload);
+                let signal = signals::first(monitor.clone(), reporter.sender(), hangup, kill)?;
+                signals::reload_on_hangup(self.reload, reporter.sender(), move |command| {
+                    match command {
+                        Command::Run(args) => args.take_over(&monitor, retune.as_deref()),
+                        _ => Ok(()),
+                    }
+                })?;
+                let (noted, draining) = (Arc::clone(&signalled), watched.clone());
+                let shutdown = async move {
+                    tokio::select! {
+                        () = signal => noted.store(true, Ordering::Relaxed),
+                        () = closed => {}
+                    }
+                    if let Some(watched) = draining {
+                        watched.drains();
+                    }
+                    on_end();
+                };
+                let consumer = self.consumer.on_event(move |event| tell.event(event));
+                Ok(match watched {
+                    Some(watched) => {
+                        let handler = Measured::new(handler, watched.histogram());
+                        consumer.run(handler).with_graceful_shutdown(shutdown).await?
+                    }
+                    None => consumer.run(handler).with_graceful_shutdown(shutdown).await?,
+                })
+            });
         if let Ok(summary) = &result {
             reporter.sender().message(message(summary));
         }
@@ -198,6 +209,25 @@ impl Prepared<'_> {
     }
 }
 
+impl RunArgs {
+    /// Has a run go on with these settings, as far as it can. A target that moves the limit by itself has
+    /// a way to be `retune`d.
+    fn take_over(&self, monitor: &Monitor, retune: Option<&Retune>) -> Result<(), Failure> {
+        let mut change = self.delivery.change(self.limits.change(), retune.is_some())?;
+        if retune.is_some() {
+            change.engine.max_in_flight = None;
+        }
+        monitor.change(&change).map_err(|error| Failure::Usage(error.to_string()))?;
+        if let Some(retune) = retune {
+            retune(self.limits.concurrency, self.delivery.timeout);
+        }
+        Ok(())
+    }
+}
+
+/// Takes over how many attempts there may be at once, and how long each may take.
+type Retune = dyn Fn(u32, Option<Duration>) + Send + Sync;
+
 /// The handler of a target.
 trait TargetHandler: Handler {
     /// Whether it, or what it starts, writes to standard output.
@@ -205,6 +235,11 @@ trait TargetHandler: Handler {
 
     /// Gives it the reporter, and the consumer that it is the handler of.
     fn attach(&mut self, _: Sender, _: Monitor) {}
+
+    /// What takes other settings over, if it moves the limit and times its attempts by itself.
+    fn retune(&self) -> Option<Box<Retune>> {
+        None
+    }
 
     /// What is to be done when the run begins to end.
     fn on_end(&self) -> Box<dyn FnOnce() + Send> {
@@ -233,6 +268,10 @@ impl TargetHandler for Http {
 
     fn attach(&mut self, sender: Sender, monitor: Monitor) {
         Self::attach(self, sender, monitor);
+    }
+
+    fn retune(&self) -> Option<Box<Retune>> {
+        Some(Box::new(Self::retune(self)))
     }
 
     fn on_end(&self) -> Box<dyn FnOnce() + Send> {

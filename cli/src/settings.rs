@@ -17,10 +17,10 @@ mod values;
 
 pub(crate) use connection::{Connection, ConnectionArgs};
 pub(crate) use delivery::DeliveryArgs;
-pub(crate) use gate::{FollowArgs, GateArgs};
+pub(crate) use gate::{FollowArgs, GateArgs, change_gates};
 pub(crate) use group::{GroupArgs, TopicsArgs};
 pub(crate) use limits::LimitArgs;
-pub(crate) use output::{Format, OutputArgs, colours_wanted};
+pub(crate) use output::{Format, OutputArgs, colours_wanted, print};
 pub(crate) use values::{duration, instant, property, size, topic};
 
 /// The one topic of commands that take no more.

@@ -118,6 +118,48 @@ impl Default for Config {
     }
 }
 
+/// What of a [`Config`] may change while records are admitted; `None` leaves it as it is. The order, the
+/// seed and what a commit may say are not among it: what is admitted was admitted under them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigChange {
+    /// [`Config::max_in_flight`].
+    pub max_in_flight: Option<u32>,
+    /// [`Config::max_queued`].
+    pub max_queued: Option<u32>,
+    /// [`Config::max_bytes`].
+    pub max_bytes: Option<u64>,
+    /// [`Config::max_window`].
+    pub max_window: Option<u64>,
+    /// [`Config::max_attempts`]. A record that has had as many already has its last one next.
+    pub max_attempts: Option<u32>,
+    /// [`Config::backoff`]. Attempts that wait already wait as long as they were told.
+    pub backoff: Option<Backoff>,
+    /// [`Config::handler_timeout`], `Some(None)` for none. It counts for handlers that run already.
+    pub handler_timeout: Option<Option<Duration>>,
+    /// [`Config::stuck_after`].
+    pub stuck_after: Option<Duration>,
+    /// [`Config::commit_stall`].
+    pub commit_stall: Option<Duration>,
+}
+
+impl ConfigChange {
+    /// The configuration with this change.
+    pub fn of(&self, config: &Config) -> Config {
+        Config {
+            max_in_flight: self.max_in_flight.unwrap_or(config.max_in_flight),
+            max_queued: self.max_queued.unwrap_or(config.max_queued),
+            max_bytes: self.max_bytes.unwrap_or(config.max_bytes),
+            max_window: self.max_window.unwrap_or(config.max_window),
+            max_attempts: self.max_attempts.unwrap_or(config.max_attempts),
+            backoff: self.backoff.unwrap_or(config.backoff),
+            handler_timeout: self.handler_timeout.unwrap_or(config.handler_timeout),
+            stuck_after: self.stuck_after.unwrap_or(config.stuck_after),
+            commit_stall: self.commit_stall.unwrap_or(config.commit_stall),
+            ..config.clone()
+        }
+    }
+}
+
 /// A limit outside its range.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]

@@ -18,8 +18,8 @@ use crate::partition::{Memory, Partition, Phase};
 use crate::retry::{Jitter, RetryQueue};
 use crate::slab::{NIL, Slab, State};
 use crate::{
-    Action, Config, ConfigError, Counters, Instant, Offset, PartitionId, PartitionSnapshot,
-    PartitionState, Snapshot, Ticket,
+    Action, Config, ConfigChange, ConfigError, Counters, Instant, Offset, PartitionId,
+    PartitionSnapshot, PartitionState, Snapshot, Ticket,
 };
 
 /// Decides which records are admitted, which may run, in which order, and what may be committed.
@@ -142,7 +142,7 @@ impl<P: Clone> Engine<P> {
         })
     }
 
-    /// The configuration it was made with.
+    /// The configuration, with what was changed since it was made.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -156,6 +156,29 @@ impl<P: Clone> Engine<P> {
         config.validate()?;
         self.config = config;
         self.limit = limit;
+        Ok(())
+    }
+
+    /// Changes limits and policies, all of them or none. What is admitted stays admitted: where a
+    /// budget shrinks below what is held, nothing is admitted until less is held than it allows, and
+    /// what is held only falls until then. With a wider window, ranges of a partition that has many
+    /// unfinished records may not fit into its commits for a while; they are dropped and counted.
+    ///
+    /// # Errors
+    /// When a limit would be [outside its range](Config::validate).
+    pub fn change_config(
+        &mut self,
+        change: &ConfigChange,
+        now: Instant,
+    ) -> Result<(), ConfigError> {
+        let config = change.of(&self.config);
+        config.validate()?;
+        self.limit = config.max_in_flight;
+        self.max_unfinished = config.max_unfinished();
+        // The next looks are not later than they would be had it always been so.
+        self.next_watch = self.next_watch.min(now + config.stuck_after);
+        self.next_stall_check = self.next_stall_check.min(now + config.commit_stall);
+        self.config = config;
         Ok(())
     }
 

@@ -24,7 +24,7 @@ mod wave;
 mod window;
 
 pub use breaker::BreakerState;
-pub use config::{GateConfig, WhenShut, Window};
+pub use config::{GateChange, GateConfig, WhenShut, Window};
 pub use credit::{Answer, Credit, Fault};
 pub use partitioner::partition_of_key;
 pub use probe::{Commit, GroupId, LogSpan, ProbeFailure, ProbeSample};
@@ -223,7 +223,7 @@ impl Gate {
         Ok(gate)
     }
 
-    /// The configuration it was made with, with the rate that was set last.
+    /// The configuration, with what was changed since it was made.
     pub fn config(&self) -> &GateConfig {
         &self.config
     }
@@ -257,12 +257,28 @@ impl Gate {
     /// # Errors
     /// When it is outside the range of [`GateConfig::rate`].
     pub fn set_rate(&mut self, rate: Option<u32>, now: Instant) -> Result<(), ConfigError> {
-        GateConfig { rate, ..self.config.clone() }.validate()?;
-        self.config.rate = rate;
-        match (&mut self.bucket, rate) {
+        self.change_config(&GateChange { rate: Some(rate), ..GateChange::default() }, now)
+    }
+
+    /// Changes settings, all of them or none. Where the window shrinks below what is outstanding,
+    /// nothing is sent until less is outstanding than it allows.
+    ///
+    /// # Errors
+    /// When a setting would be [outside its range](GateConfig::validate).
+    pub fn change_config(&mut self, change: &GateChange, now: Instant) -> Result<(), ConfigError> {
+        let config = change.of(&self.config);
+        config.validate()?;
+        match (&mut self.bucket, config.rate) {
             (Some(bucket), Some(rate)) => bucket.set_rate(rate, now),
             (bucket, rate) => *bucket = rate.map(|rate| TokenBucket::new(rate, now)),
         }
+        if config.floor_rate != self.config.floor_rate {
+            self.floor.set_rate(config.floor_rate, now);
+        }
+        self.config = config;
+        // The grace time may be over already, or not be over any more.
+        self.due = now;
+        self.set_limit();
         Ok(())
     }
 

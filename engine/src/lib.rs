@@ -36,7 +36,7 @@ mod time;
 pub use action::{Action, Arrival, CancelReason, Capacity, CommitPoint, Dispatch, Position, Start};
 #[cfg(tidegate_canary)]
 pub use canary::Canary;
-pub use config::{AfterLastAttempt, Backoff, Config, ConfigError, Ordering};
+pub use config::{AfterLastAttempt, Backoff, Config, ConfigChange, ConfigError, Ordering};
 pub use engine::Engine;
 pub use finished::{FinishedRanges, OffsetRange};
 pub use ids::{KeyHash, Offset, PartitionId, Ticket};

@@ -117,6 +117,12 @@ impl Controller {
         }
     }
 
+    /// Changes how many calls there may ever be. Where that was what held the limit, and not the
+    /// target, it is looked for again how much more the target takes.
+    pub fn set_max_in_flight(&mut self, max_in_flight: u32, now: Instant) {
+        self.aimd.set_most(max_in_flight, now);
+    }
+
     /// Takes the outcome of a call.
     pub fn update(&mut self, sample: Sample) -> Limit {
         let Sample { ended, answer, .. } = sample;

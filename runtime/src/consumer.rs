@@ -51,7 +51,7 @@ impl<S: Source> Consumer<S> {
     /// When a setting is [outside its range](Settings::validate).
     pub fn new(source: S, settings: Settings) -> Result<Self, ConfigError> {
         settings.validate()?;
-        let shared = Shared::new(settings.engine.clone())?;
+        let shared = Shared::new(settings.clone())?;
         Ok(Self { source, settings, events: Events::default(), shared, sink: None })
     }
 

@@ -40,7 +40,7 @@ pub use monitor::{ConsumerSnapshot, Monitor, PartitionStatus};
 pub use outcome::{IntoOutcome, Outcome};
 pub use record::Record;
 pub use run::Run;
-pub use settings::Settings;
+pub use settings::{Settings, SettingsChange};
 pub use sink::{Letter, Sink, SinkError, SinkFuture};
 pub use source::{Assignment, NextRead, Read, Source, SourceError, SourceEvent, SourceWaker};
 pub use summary::{RunError, StoppedPartition, Summary};

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use tidegate_engine::{ConfigError, PartitionSnapshot, Snapshot};
+use tidegate_engine::{Config, ConfigError, PartitionSnapshot, Snapshot};
 
 use crate::batch::TopicPartition;
+use crate::settings::SettingsChange;
 use crate::shared::{Core, Shared};
 use crate::summary::StoppedPartition;
 
@@ -84,6 +85,24 @@ impl Monitor {
         self.shared.lock().engine.set_max_in_flight(limit)?;
         self.shared.ring_all();
         Ok(())
+    }
+
+    /// Changes settings of a consumer, all of them or none, from now on. Nothing that is admitted is
+    /// given back, and the group is not told: where a budget shrinks below what is held, nothing new is
+    /// admitted until less is. A batch that is being read meanwhile still comes in.
+    ///
+    /// # Errors
+    /// When a setting would be [outside its range](crate::Settings::validate).
+    pub fn change(&self, change: &SettingsChange) -> Result<(), ConfigError> {
+        self.shared.lock().change(change, self.shared.clock.now())?;
+        self.shared.ring_all();
+        self.shared.pump.notify_one();
+        Ok(())
+    }
+
+    /// Limits and policies as they are now.
+    pub fn config(&self) -> Config {
+        self.shared.lock().engine.config().clone()
     }
 }
 

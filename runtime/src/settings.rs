@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_engine::{Config, ConfigError};
+use tidegate_engine::{Config, ConfigChange, ConfigError};
 
 /// Settings of a [`Consumer`](crate::Consumer).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,29 @@ impl Default for Settings {
             workers: None,
             until_end: false,
             max_records: None,
+        }
+    }
+}
+
+/// What of [`Settings`] may change while a consumer runs; `None` leaves it as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SettingsChange {
+    /// Limits and policies.
+    pub engine: ConfigChange,
+    /// [`Settings::commit_interval`].
+    pub commit_interval: Option<Duration>,
+    /// [`Settings::shutdown_timeout`]. A shutdown that has begun keeps its deadline.
+    pub shutdown_timeout: Option<Duration>,
+}
+
+impl SettingsChange {
+    /// The settings with this change.
+    pub fn of(&self, settings: &Settings) -> Settings {
+        Settings {
+            engine: self.engine.of(&settings.engine),
+            commit_interval: self.commit_interval.unwrap_or(settings.commit_interval),
+            shutdown_timeout: self.shutdown_timeout.unwrap_or(settings.shutdown_timeout),
+            ..settings.clone()
         }
     }
 }

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tidegate_engine::{
-    Action, CancelReason, Config, ConfigError, Engine, Instant, Offset, PartitionId, Ticket,
+    Action, CancelReason, ConfigError, Engine, Instant, Offset, PartitionId, Ticket,
 };
 use tokio::sync::Notify;
 
 use crate::batch::TopicPartition;
 use crate::clock::Clock;
 use crate::record::RecordRef;
+use crate::settings::{Settings, SettingsChange};
 use crate::worker::Doorbell;
 
 pub(crate) use sleep::{PumpSleep, Waiting};
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) engine: Engine<RecordRef>,
+    /// As they are now; the engine has its own.
+    pub(crate) settings: Settings,
     /// By partition id; an id is never used for another partition.
     pub(crate) partitions: Vec<Known>,
     /// Handlers that panicked.
@@ -89,13 +92,14 @@ impl Cancels {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config) -> Result<Arc<Self>, ConfigError> {
+    pub(crate) fn new(settings: Settings) -> Result<Arc<Self>, ConfigError> {
         let clock = Clock::new();
-        let engine = Engine::new(config, clock.now())?;
+        let engine = Engine::new(settings.engine.clone(), clock.now())?;
         Ok(Arc::new(Self {
             core: Mutex::new(Core {
                 sleep: PumpSleep::new(engine.config()),
                 engine,
+                settings,
                 partitions: Vec::new(),
                 panics: 0,
                 held_told: false,
@@ -150,6 +154,21 @@ impl Shared {
 }
 
 impl Core {
+    /// Changes settings, all of them or none.
+    pub(crate) fn change(
+        &mut self,
+        change: &SettingsChange,
+        now: Instant,
+    ) -> Result<(), ConfigError> {
+        let before = Settings { engine: self.engine.config().clone(), ..self.settings.clone() };
+        let settings = change.of(&before);
+        settings.validate()?;
+        self.engine.change_config(&change.engine, now)?;
+        self.sleep.suit(self.engine.config());
+        self.settings = settings;
+        Ok(())
+    }
+
     /// The name of a partition that was assigned at some time.
     pub(crate) fn name(&self, id: PartitionId) -> TopicPartition {
         match self.partitions.get(id.index()) {

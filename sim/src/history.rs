@@ -96,6 +96,13 @@ pub enum What {
         /// The new limit.
         limit: u32,
     },
+    /// A member's budgets change; what it holds it keeps.
+    Budgets {
+        /// The bytes that it may hold.
+        bytes: u64,
+        /// The records that may wait beside those that run.
+        queued: u32,
+    },
     /// A member's life ends, by a kill or after it has left: nothing that it ran goes on.
     Ended,
     /// The group takes everything from a member, which may not know it for a while.
@@ -427,6 +434,7 @@ impl TraceHash {
             What::PlainCommit { group, partition, offset } => {
                 (36, u64::from(group) << 32 | u64::from(partition), offset as u64)
             }
+            What::Budgets { bytes, queued } => (37, bytes, queued.into()),
         };
         self.mix(tag);
         self.mix(a);

@@ -35,8 +35,8 @@ pub use producer::{
 pub use tidegate_engine::gate;
 pub use tidegate_engine::limit;
 pub use tidegate_engine::{
-    AfterLastAttempt, Backoff, Config, ConfigError, Counters, Metadata, MetadataError, Offset,
-    OffsetRange, Ordering, PartitionSnapshot, PartitionState, Snapshot,
+    AfterLastAttempt, Backoff, Config, ConfigChange, ConfigError, Counters, Metadata,
+    MetadataError, Offset, OffsetRange, Ordering, PartitionSnapshot, PartitionState, Snapshot,
 };
 pub use tidegate_runtime::*;
 pub use watch::{GroupWatch, PartitionLag, TopicLag, WatchError};

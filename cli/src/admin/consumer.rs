@@ -15,22 +15,13 @@ use super::{Source, Text, VERSION};
 use crate::exit::Failure;
 use crate::settings::Connection;
 
-/// What a consumer does not know of itself.
-pub(crate) struct Facts {
-    pub(crate) group: String,
-    /// How many bytes may be admitted, and how many records may wait.
-    pub(crate) budgets: (u64, u32),
-    /// A partition that does not move for so long is stuck.
-    pub(crate) stuck_after: Duration,
-}
-
 /// What changes when a partition moves: commit point, position, unfinished, queued, in flight,
 /// uncommitted.
 type State = (Option<i64>, Option<i64>, u32, u32, u32, u64);
 
 /// A consumer that is looked at.
 pub(crate) struct Consumer {
-    facts: Facts,
+    group: String,
     monitor: Monitor,
     lags: Arc<Lags>,
     health: Health<TopicPartition, State>,
@@ -49,15 +40,15 @@ impl Consumer {
     pub(crate) fn watch(
         connection: &Connection,
         monitor: Monitor,
-        facts: Facts,
+        group: String,
     ) -> Result<Arc<Self>, Failure> {
         Ok(Arc::new(Self {
             lags: Lags::watch(connection, monitor.clone())?,
-            health: Health::new(facts.stuck_after),
+            health: Health::new(),
             histogram: Arc::default(),
             assigned: AtomicBool::new(false),
             draining: AtomicBool::new(false),
-            facts,
+            group,
             monitor,
         }))
     }
@@ -95,7 +86,8 @@ impl Consumer {
                 waits: numbers.unfinished > 0 && !elsewhere,
             }
         };
-        self.health.look(snapshot.partitions.iter().map(look).collect(), Instant::now())
+        let patience = self.monitor.config().stuck_after;
+        self.health.look(snapshot.partitions.iter().map(look).collect(), patience, Instant::now())
     }
 
     fn partition(&self, status: &PartitionStatus) -> Value {
@@ -131,8 +123,8 @@ impl Source for Consumer {
     }
 
     fn metrics(&self, text: &mut Text) {
-        let now = Now { snapshot: self.monitor.snapshot(), facts: &self.facts };
-        let group = ("group", self.facts.group.as_str());
+        let now = Now { snapshot: self.monitor.snapshot(), config: self.monitor.config() };
+        let group = ("group", self.group.as_str());
         for (metric, number) in &NUMBERS {
             text.one(metric, &[group], number(&now));
         }
@@ -149,13 +141,13 @@ impl Source for Consumer {
     }
 
     fn snapshot(&self) -> Value {
-        let snapshot = self.monitor.snapshot();
+        let (snapshot, config) = (self.monitor.snapshot(), self.monitor.config());
         let (engine, counters) = (&snapshot.engine, &snapshot.engine.counters);
         let (count, sum) = self.histogram.total();
         json!({
             "version": VERSION,
             "command": "run",
-            "group": self.facts.group,
+            "group": self.group,
             "draining": self.draining.load(Ordering::Relaxed),
             "limit": engine.limit,
             "in_flight": engine.in_flight,
@@ -164,8 +156,8 @@ impl Source for Consumer {
             "backing_off": engine.backing_off,
             "writing": engine.writing,
             "bytes": engine.bytes,
-            "budget_bytes": self.facts.budgets.0,
-            "budget_queued": self.facts.budgets.1,
+            "budget_bytes": config.max_bytes,
+            "budget_queued": config.max_queued,
             "busy_keys": engine.busy_lanes,
             "commits_stalled": engine.commits_stalled,
             "uncommitted": snapshot.uncommitted,
@@ -204,7 +196,7 @@ impl Source for Consumer {
         }
         match self.assigned.load(Ordering::Relaxed) {
             true => Ok(()),
-            false => Err(format!("group {} has given it no partition yet", self.facts.group)),
+            false => Err(format!("group {} has given it no partition yet", self.group)),
         }
     }
 }

@@ -16,22 +16,27 @@ pub(crate) struct Look<K, S> {
 
 /// Remembers since when each thing looks as it does.
 pub(crate) struct Health<K, S> {
-    patience: Duration,
     seen: Mutex<HashMap<K, (S, Instant)>>,
 }
 
 impl<K: Clone + Eq + Hash, S: PartialEq> Health<K, S> {
-    /// What does not move for so long is stuck.
-    pub(crate) fn new(patience: Duration) -> Self {
-        Self { patience, seen: Mutex::new(HashMap::new()) }
+    /// Nothing was seen yet.
+    pub(crate) fn new() -> Self {
+        Self { seen: Mutex::new(HashMap::new()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, (S, Instant)>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a look at everything there is. What is stuck, and for how long.
-    pub(crate) fn look(&self, looks: Vec<Look<K, S>>, now: Instant) -> Option<(K, Duration)> {
+    /// Takes a look at everything there is. What is stuck, and for how long: what does not move is,
+    /// when `patience` is over.
+    pub(crate) fn look(
+        &self,
+        looks: Vec<Look<K, S>>,
+        patience: Duration,
+        now: Instant,
+    ) -> Option<(K, Duration)> {
         let mut seen = self.lock();
         let mut next = HashMap::with_capacity(looks.len());
         let mut stuck: Option<(K, Duration)> = None;
@@ -41,8 +46,7 @@ impl<K: Clone + Eq + Hash, S: PartialEq> Health<K, S> {
                 _ => now,
             };
             let still = now.saturating_duration_since(since);
-            if still >= self.patience && stuck.as_ref().is_none_or(|(_, longest)| still > *longest)
-            {
+            if still >= patience && stuck.as_ref().is_none_or(|(_, longest)| still > *longest) {
                 stuck = Some((of.clone(), still));
             }
             next.insert(of, (state, since));
@@ -58,12 +62,12 @@ mod tests {
 
     #[test]
     fn stuck_is_what_waits_and_looks_the_same_for_too_long() {
-        let health = Health::new(Duration::from_secs(10));
+        let (health, patience) = (Health::new(), Duration::from_secs(10));
         let start = Instant::now();
         let look = |at, state, waits| {
             let looks =
                 vec![Look { of: "p", state, waits }, Look { of: "q", state: at, waits: true }];
-            health.look(looks, start + Duration::from_secs(at)).map(|(of, _)| of)
+            health.look(looks, patience, start + Duration::from_secs(at)).map(|(of, _)| of)
         };
         assert_eq!(look(0, 1, true), None);
         assert_eq!(look(9, 1, true), None);
@@ -72,7 +76,11 @@ mod tests {
         assert_eq!(look(30, 2, false), None, "nothing waits");
         assert_eq!(look(39, 2, true), None, "from then on");
         assert_eq!(look(40, 2, true), Some("p"));
-        assert_eq!(health.look(Vec::new(), start + Duration::from_secs(50)), None, "it is gone");
+        assert_eq!(
+            health.look(Vec::new(), patience, start + Duration::from_secs(50)),
+            None,
+            "it is gone"
+        );
         assert_eq!(look(60, 2, true), None);
     }
 }

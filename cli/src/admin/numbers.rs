@@ -1,18 +1,17 @@
 //! The metrics of a run, each with where its number comes from.
 
-use tidegate::{ConsumerSnapshot, PartitionStatus};
+use tidegate::{Config, ConsumerSnapshot, PartitionStatus};
 
 use super::Metric;
-use super::consumer::Facts;
 use super::lags::Lags;
 
 /// Everything at a moment.
-pub(super) struct Now<'a> {
+pub(super) struct Now {
     pub(super) snapshot: ConsumerSnapshot,
-    pub(super) facts: &'a Facts,
+    pub(super) config: Config,
 }
 
-pub(super) type Number = (Metric, fn(&Now<'_>) -> f64);
+pub(super) type Number = (Metric, fn(&Now) -> f64);
 
 /// One number each, of the whole consumer.
 pub(super) const NUMBERS: [Number; 26] = [
@@ -48,10 +47,10 @@ pub(super) const NUMBERS: [Number; 26] = [
         |now| now.snapshot.engine.bytes as f64,
     ),
     (Metric::gauge("tidegate_budget_bytes", "How many bytes may be admitted."), |now| {
-        now.facts.budgets.0 as f64
+        now.config.max_bytes as f64
     }),
     (Metric::gauge("tidegate_budget_queued_records", "How many records may be queued."), |now| {
-        now.facts.budgets.1.into()
+        now.config.max_queued.into()
     }),
     (
         Metric::gauge("tidegate_busy_keys", "Keys, or partitions, that hold up their successors."),

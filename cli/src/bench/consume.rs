@@ -133,7 +133,7 @@ async fn consume<H: Handler>(
             tell.quiet_event(event);
         })
         .run(handler)
-        .with_graceful_shutdown(signals::first(monitor, reporter.sender(), || {})?);
+        .with_graceful_shutdown(signals::first(monitor, reporter.sender(), false, || {})?);
     let result = run.await;
     drop(reporter);
     Ok(result?)

@@ -58,7 +58,7 @@ pub(crate) const NUMBERS: [Number; 5] = [
 
 impl Watched {
     pub(super) fn new(producer: Producer, counts: Arc<Counts>, ending: Arc<AtomicBool>) -> Self {
-        Self { producer, counts, ending, health: Health::new(PATIENCE) }
+        Self { producer, counts, ending, health: Health::new() }
     }
 
     fn look(&self) -> Option<(String, Duration)> {
@@ -68,7 +68,7 @@ impl Watched {
             of: topic.topic,
         };
         let looks = self.producer.snapshot().into_iter().map(look).collect();
-        self.health.look(looks, Instant::now())
+        self.health.look(looks, PATIENCE, Instant::now())
     }
 }
 

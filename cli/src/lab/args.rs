@@ -84,6 +84,7 @@ pub(crate) struct LabArgs {
 
     /// Write a report: a page that needs nothing else (.html), or a picture (.svg).
     #[arg(long, value_name = "FILE", env = "TIDEGATE_LAB_REPORT", hide_env_values = true)]
+    #[arg(help_heading = "Result")]
     pub(super) report: Option<PathBuf>,
 
     /// List the shipped scenarios.
@@ -91,7 +92,8 @@ pub(crate) struct LabArgs {
         long,
         env = "TIDEGATE_LAB_LIST",
         hide_env_values = true,
-        value_parser = BoolishValueParser::new()
+        value_parser = BoolishValueParser::new(),
+        help_heading = "Result"
     )]
     pub(super) list: bool,
 
@@ -100,7 +102,8 @@ pub(crate) struct LabArgs {
         long,
         env = "TIDEGATE_LAB_PRINT",
         hide_env_values = true,
-        value_parser = BoolishValueParser::new()
+        value_parser = BoolishValueParser::new(),
+        help_heading = "Result"
     )]
     pub(super) print: bool,
 }

@@ -79,7 +79,7 @@ impl Drive<'_> {
         let signalled = Arc::new(AtomicBool::new(false));
         let tell = reporter.sender();
         let ended: Result<Summary, Failure> = runtime.block_on(async {
-            let signal = signals::first(monitor.clone(), reporter.sender(), || {})?;
+            let signal = signals::first(monitor.clone(), reporter.sender(), false, || {})?;
             let (noted, ending) = (Arc::clone(&signalled), mover.ending.clone());
             tokio::spawn(look(Arc::clone(&mover), monitor));
             let shutdown = async move {

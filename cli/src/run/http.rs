@@ -92,7 +92,7 @@ impl Http {
                 random: RandomState::new(),
             },
             credentials,
-            client: Client::new(connector, args.http_version == Version::Two, times, most as usize),
+            client: Client::new(connector, args.http_version == Version::Two, times),
             contract: Contract::new(&args.on_status),
             pressure: Pressure::new(most, keys.hash_one(0)),
             keys,
@@ -102,6 +102,15 @@ impl Http {
     /// Gives it the reporter, and the consumer whose limit it moves.
     pub(super) fn attach(&self, sender: Sender, monitor: Monitor) {
         self.0.pressure.attach(sender, monitor);
+    }
+
+    /// Takes other settings over: how many calls there may be at once, and how long each may take.
+    pub(super) fn retune(&self) -> impl Fn(u32, Option<Duration>) + Send + Sync + 'static {
+        let shared = Arc::clone(&self.0);
+        move |most, timeout| {
+            shared.pressure.set_most(most);
+            shared.client.set_whole(timeout.unwrap_or(TIMEOUT));
+        }
     }
 
     /// Lets go of records that wait for their call.

@@ -8,6 +8,7 @@ use tidegate::StartFrom;
 
 use super::java;
 use super::values::property;
+use crate::config::{Given, Origin};
 use crate::exit::Failure;
 
 /// Which cluster, and properties of its clients.
@@ -59,12 +60,12 @@ impl std::fmt::Debug for ConnectionArgs {
 }
 
 impl ConnectionArgs {
-    /// Whether the command line names a cluster, as far as can be told: what stands in the
-    /// environment may be meant for other commands.
-    pub(crate) fn is_asked_for(&self) -> bool {
-        let from_environment = ["TIDEGATE_BROKERS", "TIDEGATE_PROPERTY", "TIDEGATE_COMMAND_CONFIG"];
-        let in_environment = from_environment.iter().any(|name| std::env::var_os(name).is_some());
-        self.is_named() && !in_environment
+    /// Whether the command line itself names a cluster: what stands in the environment or in a file may
+    /// be meant for other commands.
+    pub(crate) fn is_asked_for(given: &Given) -> bool {
+        ["brokers", "properties", "command_config"]
+            .iter()
+            .any(|name| given.origin(name) == Origin::CommandLine)
     }
 
     fn is_named(&self) -> bool {

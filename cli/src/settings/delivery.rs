@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
-use tidegate::{AfterLastAttempt, Backoff, Builder, OnGap, StartFrom};
+use tidegate::{
+    AfterLastAttempt, Backoff, Builder, ConfigChange, OnGap, SettingsChange, StartFrom,
+};
 
 use super::values::{duration, start_from};
 use crate::exit::Failure;
@@ -204,9 +206,36 @@ pub(crate) struct DeliveryArgs {
 }
 
 impl DeliveryArgs {
-    /// When a partition that does not move is reported.
-    pub(crate) fn stuck_after(&self) -> Duration {
-        self.stuck_after
+    /// Adds to `change` what of them a run takes over while it runs.
+    ///
+    /// # Errors
+    /// When flags contradict each other.
+    pub(crate) fn change(
+        &self,
+        mut change: SettingsChange,
+        times_itself: bool,
+    ) -> Result<SettingsChange, Failure> {
+        let backoff = self.backoff()?;
+        change.shutdown_timeout = Some(self.shutdown_timeout);
+        change.engine = ConfigChange {
+            max_attempts: Some(self.retries + 1),
+            backoff: Some(backoff),
+            handler_timeout: Some(self.timeout.filter(|_| !times_itself)),
+            stuck_after: Some(self.stuck_after),
+            ..change.engine
+        };
+        Ok(change)
+    }
+
+    fn backoff(&self) -> Result<Backoff, Failure> {
+        if self.backoff_max < self.backoff {
+            return Err(Failure::Usage(format!(
+                "--backoff-max is {}, but must not be less than --backoff, which is {}",
+                humantime::format_duration(self.backoff_max),
+                humantime::format_duration(self.backoff)
+            )));
+        }
+        Ok(Backoff { initial: self.backoff, max: self.backoff_max })
     }
 
     /// Sets them. `reset` is the start that a property file names, for when no flag does; a handler
@@ -220,20 +249,14 @@ impl DeliveryArgs {
         reset: Option<StartFrom>,
         times_itself: bool,
     ) -> Result<Builder, Failure> {
-        if self.backoff_max < self.backoff {
-            return Err(Failure::Usage(format!(
-                "--backoff-max is {}, but must not be less than --backoff, which is {}",
-                humantime::format_duration(self.backoff_max),
-                humantime::format_duration(self.backoff)
-            )));
-        }
+        let backoff = self.backoff()?;
         let mut builder = builder
             .max_attempts(self.retries + 1)
             .after_last_attempt(match self.after_last_attempt {
                 LastAttempt::Stop => AfterLastAttempt::StopPartition,
                 LastAttempt::Skip => AfterLastAttempt::Skip,
             })
-            .backoff(Backoff { initial: self.backoff, max: self.backoff_max })
+            .backoff(backoff)
             .stuck_after(self.stuck_after)
             .from(self.from.or(reset).unwrap_or_default())
             .on_gap(match self.on_gap {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use tidegate::TopicGate;
-use tidegate::gate::WhenShut;
+use tidegate::gate::{GateChange, WhenShut, Window};
+use tidegate::{Producer, TopicGate};
 
 use super::values::duration;
+use crate::exit::Failure;
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -103,6 +104,18 @@ pub(crate) struct GateArgs {
 }
 
 impl GateArgs {
+    /// What of them a producer takes over while it runs.
+    pub(crate) fn change(&self, when_shut: WhenShut) -> GateChange {
+        GateChange {
+            window: Some(self.fixed_window.map_or(Window::Adaptive, Window::Fixed)),
+            target: Some(self.target),
+            grace: Some(self.grace),
+            floor_rate: Some(self.floor_rate),
+            rate: Some(self.rate),
+            when_shut: Some(when_shut),
+        }
+    }
+
     /// The gate of a topic that follows these groups.
     pub(crate) fn gate(&self, topic: &str, groups: &[String], when_shut: WhenShut) -> TopicGate {
         let gate = TopicGate::new(topic)
@@ -120,6 +133,17 @@ impl GateArgs {
             None => gate,
         }
     }
+}
+
+/// Changes the gates of all topics of a producer.
+///
+/// # Errors
+/// When a setting would be outside its range.
+pub(crate) fn change_gates(producer: &Producer, change: &GateChange) -> Result<(), Failure> {
+    producer.snapshot().iter().try_for_each(|topic| {
+        let changed = producer.change_gate(&topic.topic, change);
+        changed.map_err(|error| Failure::Usage(error.to_string()))
+    })
 }
 
 #[cfg(test)]

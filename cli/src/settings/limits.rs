@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
-use tidegate::{Builder, Ordering};
+use tidegate::{Builder, ConfigChange, Ordering, SettingsChange};
 
 use super::values::{duration, size};
 
@@ -142,9 +142,20 @@ pub(crate) struct LimitArgs {
 }
 
 impl LimitArgs {
-    /// How many bytes may be admitted, and how many records may wait.
-    pub(crate) fn budgets(&self) -> (u64, u32) {
-        (self.max_bytes.0, self.max_queued)
+    /// What of them a run takes over while it runs.
+    pub(crate) fn change(&self) -> SettingsChange {
+        SettingsChange {
+            engine: ConfigChange {
+                max_in_flight: Some(self.concurrency),
+                max_queued: Some(self.max_queued),
+                max_bytes: Some(self.max_bytes.0),
+                max_window: Some(self.max_window),
+                commit_stall: Some(self.commit_stall),
+                ..ConfigChange::default()
+            },
+            commit_interval: Some(self.commit_interval),
+            ..SettingsChange::default()
+        }
     }
 
     /// Sets them.

@@ -1,9 +1,11 @@
 //! How much is said, and in which form.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
+
+use crate::exit::Failure;
 
 /// In which form output is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -15,7 +17,7 @@ pub(crate) enum OutputForm {
 }
 
 /// How much a command says about itself, and in which form.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
     /// The form of messages on standard error, and of a result on standard output. Without it: text on a
@@ -79,6 +81,20 @@ impl OutputArgs {
         let records_seen = records_on_stdout && std::io::stdout().is_terminal();
         let text = matches!(self.format(), Format::Text { .. });
         std::io::stderr().is_terminal() && text && !self.quiet && !records_seen
+    }
+}
+
+/// Writes a result to standard output.
+///
+/// # Errors
+/// When it cannot be written; that nobody reads on is none.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Nobody reads on: `| head`, say.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::Failed(format!("standard output: {error}"))),
+        Ok(()) => Ok(()),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::filled;
 use crate::process::{Call, Running, eventually, json_lines};
 
 /// Where the admin port of a process is.
-fn admin(running: &mut Running) -> SocketAddr {
+pub(crate) fn admin(running: &mut Running) -> SocketAddr {
     let address = |running: &Running| {
         let lines = json_lines(&running.stderr());
         let line = lines.iter().find(|line| line["event"] == "admin-listening")?;
@@ -59,7 +59,7 @@ fn scrape(address: SocketAddr) -> Metrics {
     parse(&body)
 }
 
-fn snapshot(address: SocketAddr) -> Value {
+pub(crate) fn snapshot(address: SocketAddr) -> Value {
     let (status, body) = get(address, "/snapshot");
     assert_eq!(status, 200);
     serde_json::from_str(&body).unwrap()

@@ -1,12 +1,13 @@
 //! The binary as a user runs it, on real brokers.
 //!
-//! All in one test binary, so that its tests share a broker: `help`, `usage` and `lab` (no broker),
+//! All in one test binary, so that its tests share a broker: `help`, `usage`, `config` and `lab` (no broker),
 //! `stdout`, `exec`, `http`, `ends` (how a run ends), `trouble`, `secure`,
 //! `produce`, `ingest`, `redrive`, `lag`, `bench` and `admin` (the port for metrics and probes).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod admin;
 mod bench;
+mod config;
 mod ends;
 mod exec;
 mod help;

@@ -100,6 +100,38 @@ impl Default for GateConfig {
     }
 }
 
+/// What of a [`GateConfig`] may change while records are outstanding; `None` leaves it as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GateChange {
+    /// [`GateConfig::window`]. An adaptive one is followed also while a fixed one counts.
+    pub window: Option<Window>,
+    /// [`GateConfig::target`]. It counts from the next probe on.
+    pub target: Option<Duration>,
+    /// [`GateConfig::grace`].
+    pub grace: Option<Duration>,
+    /// [`GateConfig::floor_rate`].
+    pub floor_rate: Option<u32>,
+    /// [`GateConfig::rate`], `Some(None)` for none. What was saved up stays.
+    pub rate: Option<Option<u32>>,
+    /// [`GateConfig::when_shut`]. A send that waits goes on waiting as it was told.
+    pub when_shut: Option<WhenShut>,
+}
+
+impl GateChange {
+    /// The configuration with this change.
+    pub fn of(&self, config: &GateConfig) -> GateConfig {
+        GateConfig {
+            window: self.window.unwrap_or(config.window),
+            target: self.target.unwrap_or(config.target),
+            grace: self.grace.unwrap_or(config.grace),
+            floor_rate: self.floor_rate.unwrap_or(config.floor_rate),
+            rate: self.rate.unwrap_or(config.rate),
+            when_shut: self.when_shut.unwrap_or(config.when_shut),
+            ..config.clone()
+        }
+    }
+}
+
 impl GateConfig {
     /// Checks every setting against its range.
     ///

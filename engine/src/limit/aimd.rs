@@ -88,6 +88,19 @@ impl Aimd {
         }
     }
 
+    /// There may be so many calls from now on.
+    pub(super) fn set_most(&mut self, max_in_flight: u32, now: Instant) {
+        let before = self.most;
+        self.most = u64::from(max_in_flight.max(1)) * ONE;
+        if let Level::InFlight(permits) = self.level {
+            if permits == before && self.most > before {
+                self.searching = Some(now);
+            }
+            self.level = Level::InFlight(permits.min(self.most));
+            self.back_to = self.back_to.min(self.most);
+        }
+    }
+
     /// The target was down and is up again: from one on.
     pub(super) fn restart(&mut self, now: Instant) {
         self.level = Level::InFlight(ONE);
@@ -271,6 +284,30 @@ mod tests {
         assert_eq!(aimd.in_flight(), 100);
         assert_eq!(Aimd::new(1, at(0)).in_flight(), 1);
         assert_eq!(Aimd::new(0, at(0)).in_flight(), 1);
+    }
+
+    #[test]
+    fn what_is_configured_may_change() {
+        let mut aimd = Aimd::new(20, at(0));
+        for ms in 1..500 {
+            aimd.done(&sample(ms - 1, ms, 100));
+        }
+        aimd.overloaded(&sample(500, 501, 20));
+        assert!((10..20).contains(&aimd.in_flight()));
+        aimd.set_most(5, at(502));
+        assert_eq!(aimd.in_flight(), 5, "at once");
+        for ms in 502..40_000 {
+            aimd.done(&sample(ms - 1, ms, 100));
+        }
+        assert_eq!(aimd.in_flight(), 5);
+        // It was the configuration that held it, so it is looked for again what the target takes.
+        aimd.set_most(1_000, at(40_000));
+        for ms in 40_000..41_000 {
+            aimd.done(&sample(ms - 1, ms, 1_000));
+        }
+        assert_eq!(aimd.in_flight(), 1_000);
+        aimd.set_most(0, at(41_000));
+        assert_eq!(aimd.in_flight(), 1);
     }
 
     #[test]

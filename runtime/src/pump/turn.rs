@@ -177,6 +177,12 @@ impl<S: Source> Pump<S> {
     fn serve_engine(&mut self, now: Instant) -> bool {
         let mut core = self.shared.lock();
         core.sleep.end();
+        let interval = core.settings.commit_interval;
+        if std::mem::replace(&mut self.settings.commit_interval, interval) > interval {
+            self.commit_at = self.commit_at.map(|at| at.min(now + interval));
+        }
+        self.settings.shutdown_timeout = core.settings.shutdown_timeout;
+        self.settings.engine.commit_stall = core.settings.engine.commit_stall;
         let due = core.engine.poll_timeout().is_some_and(|at| at <= now);
         if due {
             core.engine.handle_timeout(now);

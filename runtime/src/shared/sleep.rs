@@ -46,17 +46,25 @@ pub(crate) struct PumpSleep {
 
 impl PumpSleep {
     pub(crate) fn new(config: &Config) -> Self {
-        let records = u64::from(config.max_queued) + u64::from(config.max_in_flight);
-        Self {
-            enough_records: (records / 4).clamp(1, ENOUGH_RECORDS.into()) as u32,
-            enough_bytes: (config.max_bytes / 4).min(ENOUGH_BYTES),
+        let mut sleep = Self {
+            enough_records: 1,
+            enough_bytes: 1,
             asleep: false,
             since: Instant::default(),
             until: None,
             wants_empty: false,
             waiting: Vec::new(),
             next_look: 0,
-        }
+        };
+        sleep.suit(config);
+        sleep
+    }
+
+    /// What is enough within these budgets.
+    pub(crate) fn suit(&mut self, config: &Config) {
+        let records = u64::from(config.max_queued) + u64::from(config.max_in_flight);
+        self.enough_records = (records / 4).clamp(1, ENOUGH_RECORDS.into()) as u32;
+        self.enough_bytes = (config.max_bytes / 4).min(ENOUGH_BYTES);
     }
 
     /// The pump goes to sleep, unless something is to be done already.

@@ -20,6 +20,8 @@ struct Member {
     bytes: u64,
     records: u32,
     limit: u32,
+    /// Its own bytes and records that may wait, if they were changed.
+    changed: Option<(u64, u32)>,
     /// Partitions of which it keeps nothing that does not run.
     closed: Vec<u32>,
 }
@@ -81,8 +83,13 @@ impl Checker for Budget {
     fn see(&mut self, event: &Event) -> Result<(), Violation> {
         let member = event.member;
         match event.what {
-            What::Joined { limit } | What::Limit { limit } => {
-                entry(&mut self.members, member).limit = limit;
+            What::Joined { limit } => {
+                let state = entry(&mut self.members, member);
+                (state.limit, state.changed) = (limit, None);
+            }
+            What::Limit { limit } => entry(&mut self.members, member).limit = limit,
+            What::Budgets { bytes, queued } => {
+                entry(&mut self.members, member).changed = Some((bytes, queued));
             }
             What::Assigned { partition, .. } => {
                 entry(&mut self.members, member).closed.retain(|p| *p != partition);
@@ -99,14 +106,15 @@ impl Checker for Budget {
                 state.records += 1;
                 let (held, records) = (state.bytes, state.records);
                 let (partition, offset) = (record.partition, record.offset);
-                if held > self.max_bytes && records > 1 {
-                    let most = self.max_bytes;
+                let usual = (self.max_bytes, self.max_queued);
+                let (most, max_queued) = state.changed.unwrap_or(usual);
+                if held > most && records > 1 {
                     let text = format!(
                         "member {member} takes {partition}/{offset} and holds {records} records of {held} bytes, at most {most}"
                     );
                     return Err(broken("budget", event, text));
                 }
-                let most = self.max_queued + state.limit;
+                let most = max_queued + state.limit;
                 if records > most {
                     let text = format!(
                         "member {member} takes {partition}/{offset} and holds {records} records, at most {most}"
@@ -175,6 +183,18 @@ mod tests {
         assert!(run.violations(Budget::new(1_000, 1)).is_empty());
         run.taken(0, 3, 1);
         assert_eq!(run.violations(Budget::new(1_000, 1)).len(), 1);
+    }
+
+    #[test]
+    fn after_a_cut_nothing_is_taken_until_it_fits() {
+        let mut run = Run::new();
+        run.joined(1).assigned(0).taken(0, 1, 500).taken(0, 2, 400);
+        run.push(What::Budgets { bytes: 600, queued: 9 });
+        assert!(run.violations(Budget::new(1_000, 9)).is_empty());
+        run.handled(0, 1, 1, Done).taken(0, 3, 200);
+        assert!(run.violations(Budget::new(1_000, 9)).is_empty());
+        run.taken(0, 4, 1);
+        assert_eq!(run.violations(Budget::new(1_000, 9)).len(), 1);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Whoever breaks things, until the calm.
 
+use tidegate_engine::ConfigChange;
+
 use super::{SECOND, Timer, World};
 use crate::Reached;
 use crate::history::{NOBODY, What};
@@ -100,13 +102,26 @@ impl World<'_> {
         }
     }
 
+    /// Somebody changes what a member may hold at once.
     fn change_limit(&mut self, slot: usize) {
         let limit = 1 + self.tape.below(self.plan.config.max_in_flight);
+        // The budgets go along, from a quarter to what they were.
+        let part = 1 + limit % 4;
+        let bytes = (self.plan.config.max_bytes * u64::from(part) / 4).max(1_024);
+        let queued = (self.plan.config.max_queued * part / 4).max(1);
+        let change = ConfigChange {
+            max_in_flight: Some(limit),
+            max_bytes: Some(bytes),
+            max_queued: Some(queued),
+            ..ConfigChange::default()
+        };
+        let now = self.instant();
         let Some(member) = &mut self.members[slot] else { return };
         let life = member.life;
-        if member.hung_until <= self.now && member.engine.set_max_in_flight(limit).is_ok() {
+        if member.hung_until <= self.now && member.engine.change_config(&change, now).is_ok() {
             self.hit(Reached::LimitChanged);
             self.tell(life, What::Limit { limit });
+            self.tell(life, What::Budgets { bytes, queued });
             self.turn(slot);
         }
     }

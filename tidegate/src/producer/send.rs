@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use tidegate_engine::gate::{Answer, Credit, Gate, WhenShut};
+use tidegate_engine::gate::{Answer, Credit, Gate, GateChange, WhenShut};
 use tidegate_engine::{ConfigError, Instant};
 use tokio::sync::futures::Notified;
 
@@ -231,8 +231,18 @@ impl Producer {
     /// # Errors
     /// When it is outside the range of [`GateConfig::rate`](tidegate_engine::gate::GateConfig::rate).
     pub fn set_rate(&self, topic: &str, rate: Option<u32>) -> Result<(), ConfigError> {
+        self.change_gate(topic, &GateChange { rate: Some(rate), ..GateChange::default() })
+    }
+
+    /// Changes settings of a topic's gate, all of them or none, from now on. Where its window shrinks
+    /// below what is outstanding, nothing is sent until less is. Of a topic that the producer was not
+    /// built for, nothing happens.
+    ///
+    /// # Errors
+    /// When a setting would be outside its range.
+    pub fn change_gate(&self, topic: &str, change: &GateChange) -> Result<(), ConfigError> {
         let Some(topic) = self.inner.topic(topic) else { return Ok(()) };
-        topic.gate().set_rate(rate, clock::now())?;
+        topic.gate().change_config(change, clock::now())?;
         topic.changed.notify_waiters();
         Ok(())
     }

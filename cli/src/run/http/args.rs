@@ -3,14 +3,18 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::ValueEnum;
+use clap::{Arg, Args as _, Command, ValueEnum};
 use hyper::header::HeaderValue;
 
 use super::response::{OnStatus, on_status};
+use crate::config::{Given, Origin};
+use crate::exit::Failure;
 use crate::settings::duration;
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
+/// What is said of a flag that has nothing to do.
+const ONLY: &str = "for an HTTP target, --to http://HOST/PATH or https://HOST/PATH";
 /// How long a call may take if `--timeout` does not say.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -147,6 +151,39 @@ pub(crate) struct HttpArgs {
         requires = "client_cert"
     )]
     pub(super) client_key: Option<PathBuf>,
+}
+
+impl HttpArgs {
+    /// Refuses what was given of these for a target that is none of theirs, by the command line or in
+    /// the command's own table of a file. Variables, and keys that are for several commands, may be
+    /// meant for others.
+    ///
+    /// # Errors
+    /// With the flags, or the keys and their lines.
+    pub(crate) fn refuse(given: &Given) -> Result<(), Failure> {
+        let flags = Self::augment_args(Command::new("http"));
+        let origin = |arg: &Arg| {
+            (arg.get_long().unwrap_or_default().to_owned(), given.origin(arg.get_id().as_str()))
+        };
+        let origins: Vec<_> = flags.get_arguments().map(origin).collect();
+        let told = |(flag, origin): &(String, Origin)| {
+            (*origin == Origin::CommandLine).then(|| format!("--{flag}"))
+        };
+        let flags: Vec<_> = origins.iter().filter_map(told).collect();
+        let file = given.file().map(|file| file.display().to_string()).unwrap_or_default();
+        let keys = origins.iter().filter_map(|(key, origin)| match origin {
+            Origin::File { line, own: true } => {
+                Some(format!("{file}:{line}: [run] {key}: only {ONLY}"))
+            }
+            _ => None,
+        });
+        let keys: Vec<_> = keys.collect();
+        match (flags.is_empty(), keys.is_empty()) {
+            (false, _) => Err(Failure::Usage(format!("{}: only {ONLY}", flags.join(", ")))),
+            (true, false) => Err(Failure::Config(keys.join("\n"))),
+            (true, true) => Ok(()),
+        }
+    }
 }
 
 /// Reads a media type.

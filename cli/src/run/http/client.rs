@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use hyper::{Request, StatusCode};
@@ -31,6 +32,9 @@ const PING: Duration = Duration::from_secs(10);
 /// So long the body of an answer is waited for that says all by its status. Some servers send an error
 /// without its length and without an end.
 const UNASKED: Duration = Duration::from_secs(1);
+
+/// Connections that may be kept: as many as there can ever be calls, whose number may change.
+const KEPT: usize = 100_000;
 
 /// How long a call may take.
 #[derive(Clone, Copy, Debug)]
@@ -62,18 +66,18 @@ pub(super) enum NoAnswer {
 /// Calls the target.
 pub(super) struct Client {
     pool: Pool<Connector, Value>,
-    times: Times,
+    times: Mutex<Times>,
 }
 
 impl Client {
     /// With HTTP/2 and nothing else if `http2`; otherwise as TLS agrees on, and without it HTTP/1.1.
-    pub(super) fn new(connector: Connector, http2: bool, times: Times, most: usize) -> Self {
+    pub(super) fn new(connector: Connector, http2: bool, times: Times) -> Self {
         let mut builder = Pool::builder(TokioExecutor::new());
         builder
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(most)
+            .pool_max_idle_per_host(KEPT)
             .http1_max_buf_size(HEAD)
             .http1_max_headers(HEADERS)
             .http2_only(http2)
@@ -82,7 +86,12 @@ impl Client {
             .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keep_alive_interval(PING)
             .http2_keep_alive_timeout(PING);
-        Self { pool: builder.build(connector), times }
+        Self { pool: builder.build(connector), times: Mutex::new(times) }
+    }
+
+    /// How long a whole call may take, from the next one on.
+    pub(super) fn set_whole(&self, whole: Duration) {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner).whole = whole;
     }
 
     /// One call.
@@ -93,13 +102,14 @@ impl Client {
     /// # Cancel safety
     /// Dropped, it ends its connection, or with HTTP/2 its stream.
     pub(super) async fn call(&self, request: Request<Value>) -> Result<Answer, NoAnswer> {
+        let times = *self.times.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = Instant::now();
-        let mut late = pin!(sleep_until(begun + self.times.first_byte.min(self.times.whole)));
+        let mut late = pin!(sleep_until(begun + times.first_byte.min(times.whole)));
         let response = tokio::select! {
             biased;
             response = self.pool.request(request) => response,
             () = &mut late => {
-                return Err(too_slow("no answer began", self.times.first_byte.min(self.times.whole)));
+                return Err(too_slow("no answer began", times.first_byte.min(times.whole)));
             }
         };
         let response = response.map_err(|error| {
@@ -110,7 +120,7 @@ impl Client {
             }
         })?;
         let (head, body) = response.into_parts();
-        let whole = begun + self.times.whole;
+        let whole = begun + times.whole;
         let answer = |retry_after, body| Answer { status: head.status, retry_after, body };
         if !head.status.is_success() {
             // Nobody asks what it says; it is read so that the connection can go on.
@@ -126,7 +136,7 @@ impl Client {
         let body = tokio::select! {
             biased;
             body = body::read(body) => body,
-            () = &mut late => return Err(too_slow("the answer was not whole", self.times.whole)),
+            () = &mut late => return Err(too_slow("the answer was not whole", times.whole)),
         };
         match body {
             Ok(Read::Whole(body)) => Ok(answer(None, Some(body))),

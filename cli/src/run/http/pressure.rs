@@ -70,6 +70,16 @@ impl Pressure {
         self.pass_on(&mut state);
     }
 
+    /// Never more than `most` calls from now on.
+    pub(super) fn set_most(&self, most: u32) {
+        let now = instant(self.origin.elapsed());
+        let mut state = self.lock();
+        state.controller.set_max_in_flight(most, now);
+        self.pass_on(&mut state);
+        drop(state);
+        self.changed.notify_one();
+    }
+
     /// Lets go of those who wait.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
@@ -125,7 +135,7 @@ impl Pressure {
         }
         state.known = limit;
         if let Some((_, monitor)) = self.outside.get() {
-            // It is within the range: never more than what was configured.
+            // It is within the range: never more than what is configured.
             let _ = monitor.set_max_in_flight(limit);
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -228,4 +228,38 @@ fn a_target_that_says_when_is_not_asked_before() {
     let waited = seen[1].at.duration_since(seen[0].at);
     assert!(waited >= 2 * S && waited < 4 * S, "{waited:?}");
     assert_eq!(committed_sum("http-when", "http-when"), 30);
+}
+
+#[test]
+fn a_file_changes_how_many_calls_there_may_be() {
+    topic("http-reload", numbered(350, 350));
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counts, peak) = (Arc::clone(&now), Arc::clone(&most));
+    let target = Target::new(move |_| {
+        let calls = counts.fetch_add(1, Ordering::SeqCst) + 1;
+        peak.fetch_max(calls, Ordering::SeqCst);
+        let reply = after(30, status(200));
+        counts.fetch_sub(1, Ordering::SeqCst);
+        reply
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tidegate.toml");
+    let write = |calls: u32| {
+        std::fs::write(&path, format!("[run]\nconcurrency = {calls}\n")).unwrap();
+    };
+    write(3);
+    let more = ["--config", path.to_str().unwrap()];
+    let mut run = call("http-reload", &target.url("/"), &more).spawn();
+    eventually("three at once", || most.load(Ordering::SeqCst) == 3);
+    write(20);
+    run.signal(Signal::SIGHUP);
+    run.until("the file is read", |run| told(&run.stderr(), "reloaded") == 1);
+    eventually("twenty at once", || most.load(Ordering::SeqCst) == 20);
+    write(2);
+    run.signal(Signal::SIGHUP);
+    run.until("the file is read again", |run| told(&run.stderr(), "reloaded") == 2);
+    eventually("those that run end", || now.load(Ordering::SeqCst) <= 2);
+    most.store(0, Ordering::SeqCst);
+    let ended = run.wait(60 * S);
+    assert_eq!((ended.code, most.load(Ordering::SeqCst)), (Some(0), 2), "{}", ended.stderr);
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+
 use super::{Server, head, read, topic};
 use crate::process::{Call, eventually, json_lines};
 
@@ -41,6 +43,35 @@ fn a_shut_gate_refuses_from_the_head_alone_says_why_and_opens_again() {
     eventually("the consumer is done", || !consumer.runs());
     let refused = json_lines(&server.stderr());
     assert!(!refused.iter().any(|line| line["event"] == "gate-open"), "it follows a group");
+}
+
+#[test]
+fn the_window_changes_while_it_serves() {
+    topic("ingest-reload", 1);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let window = |records: u32| {
+        let text = format!("[ingest]\nfixed-window = {records}\nfloor-rate = 0\n");
+        std::fs::write(file.path(), text).unwrap();
+    };
+    window(10);
+    let more = ["--config", file.path().to_str().unwrap()];
+    let server = Server::ready("ingest-reload=nobody", &more);
+    let mut read = 0;
+    let mut reload = |records| {
+        window(records);
+        server.signal(Signal::SIGHUP);
+        read += 1;
+        let told = || server.stderr().matches("\"event\":\"reloaded\"").count();
+        eventually("the file is read", || told() == read);
+    };
+    let path = "/topics/ingest-reload";
+    fill(&server, path);
+    assert_eq!(server.post(path, &[], b"v").status, 429);
+    reload(20);
+    fill(&server, path);
+    assert_eq!(server.post(path, &[], b"v").status, 429);
+    reload(5);
+    assert_eq!(server.post(path, &[], b"v").status, 429, "what is outstanding stays so");
 }
 
 #[test]

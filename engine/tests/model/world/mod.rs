@@ -62,6 +62,9 @@ struct Member {
     own: BTreeSet<(usize, i64)>,
     running: HashMap<Ticket, Running>,
     limit: u32,
+    /// Bytes and queued records that may be admitted, and what was held at the last look.
+    budgets: (u64, u32),
+    held_before: (u64, usize),
     /// Tickets whose outcome was handed in.
     spent: Vec<Ticket>,
     credit: u32,
@@ -100,6 +103,8 @@ impl World {
             own: BTreeSet::new(),
             running: HashMap::new(),
             limit: config.max_in_flight,
+            budgets: (config.max_bytes, config.max_queued),
+            held_before: (0, 0),
             spent: Vec::new(),
             credit: config.dead_letter_credit,
         };
@@ -205,7 +210,7 @@ impl World {
         self.check_budgets(member);
     }
 
-    fn check_budgets(&self, member: usize) {
+    fn check_budgets(&mut self, member: usize) {
         let m = &self.members[member];
         let size = |p: usize, o: i64| {
             let log = &self.logs[p];
@@ -219,7 +224,11 @@ impl World {
         let bytes: u64 = held.iter().map(|(p, o)| size(*p, *o)).sum::<u64>()
             + orphans.clone().map(|r| size(r.partition, r.offset)).sum::<u64>();
         let records = held.len() + orphans.count();
-        assert!(bytes <= self.config.max_bytes || records == 1, "{bytes} bytes, {records} records");
+        // After a cut it only falls.
+        let (most, queued) = m.budgets;
+        let (before, records_before) = m.held_before;
+        assert!(bytes <= most.max(before) || records == 1, "{bytes} bytes, {records} records");
+        assert!(records <= ((queued + m.limit) as usize).max(records_before), "{records} records");
         let snapshot = m.engine.snapshot(self.now);
         assert_eq!(snapshot.bytes, bytes);
         for partition in &snapshot.partitions {
@@ -231,6 +240,7 @@ impl World {
         assert_eq!(snapshot.in_flight as usize, m.running.len());
         // A failed attempt goes back to the queue whatever its length.
         assert!(snapshot.queued <= self.config.max_queued + self.config.max_in_flight);
+        self.members[member].held_before = (bytes, records);
     }
 
     /// What is queued was dropped.
@@ -286,11 +296,7 @@ impl World {
                 self.now = self.now + Duration::from_millis(u64::from(b) * 4);
                 self.timeout(member);
             }
-            22 => {
-                let limit = 1 + u32::from(b) % self.config.max_in_flight;
-                self.members[member].engine.set_max_in_flight(limit).unwrap();
-                self.members[member].limit = limit;
-            }
+            22 => self.change(member, b.into()),
             23 if b % 2 == 0 => {
                 let mut all: Vec<_> = self.members[member].running.iter().collect();
                 all.sort_by_key(|(_, r)| r.number);
@@ -301,6 +307,23 @@ impl World {
             _ => self.outcome(member, b.into(), Outcome::Skip),
         }
         self.take_actions(member);
+    }
+
+    /// Other limits and budgets, at most those that it began with.
+    fn change(&mut self, member: usize, b: u32) {
+        let part = 1 + b % 4;
+        let limit = 1 + b % self.config.max_in_flight;
+        let bytes = (self.config.max_bytes * u64::from(part) / 4).max(1_024);
+        let queued = (self.config.max_queued * part / 4).max(1);
+        let change = ConfigChange {
+            max_in_flight: Some(limit),
+            max_bytes: Some(bytes),
+            max_queued: Some(queued),
+            ..ConfigChange::default()
+        };
+        let m = &mut self.members[member];
+        m.engine.change_config(&change, self.now).unwrap();
+        (m.limit, m.budgets) = (limit, (bytes, queued));
     }
 
     fn take_actions(&mut self, member: usize) {

@@ -1,0 +1,117 @@
+//! The file of `--config`: TOML with a key for each flag.
+//!
+//! A file is as if its flags stood on the command line, except for those that the command line or the
+//! environment gives. So nothing is declared here: names, kinds, ranges and words of all settings are
+//! those of the flags, read from clap (`setting`). `file` reads TOML and knows which names there are,
+//! `interpolate` puts variables in, `arguments` makes arguments of what concerns one command and has
+//! each looked at by its flag, `asked` finds out what the command line and the environment give, `given`
+//! remembers where a setting came from, `problem` is what is told of a file. `catalog` lists all settings,
+//! `example` and `reference` write them down, `command` prints that. `reload` reads the file again while a
+//! command runs, and takes over what `live` names.
+//!
+//! # From other modules
+//! [`load`] takes the words of a command line (with the program's name first) and gives the command and
+//! its [`Given`]: with which value each setting goes, and who said so. The words of another command line
+//! can be loaded as well, to see whether a file suits that command; and the same words again, when the
+//! file may have changed. What is wrong with the file is one [`Failure::Config`] with all problems of it,
+//! a line each, `FILE:LINE: ...`; nothing is printed and the process does not end.
+
+mod arguments;
+mod asked;
+mod catalog;
+mod command;
+mod example;
+mod file;
+mod given;
+mod interpolate;
+mod live;
+mod problem;
+mod reference;
+mod reload;
+mod setting;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{FromArgMatches, builder::StyledStr};
+
+use self::asked::Asked;
+pub(crate) use self::command::{CompletionsArgs, ConfigArgs, print, print_completions};
+use self::file::File;
+pub(crate) use self::given::{Given, Origin};
+pub(crate) use self::reload::Reload;
+use crate::cli::{self, Cli};
+use crate::exit::Failure;
+use crate::settings::OutputArgs;
+
+/// A command line with its file.
+pub(crate) struct Loaded {
+    /// The command and its settings.
+    pub(crate) cli: Cli,
+    /// Where they came from.
+    pub(crate) given: Given,
+}
+
+/// Why there is no command to run.
+pub(crate) enum Refused {
+    /// The command line is wrong, or asks for help. Clap's words.
+    Usage(clap::Error),
+    /// The file cannot be used.
+    File(Failure, OutputArgs),
+}
+
+impl Refused {
+    /// Says so; the exit code is for `main` to return.
+    pub(crate) fn tell(&self) -> ExitCode {
+        match self {
+            Self::Usage(error) => {
+                // Nobody is left to be told that standard error cannot be written to.
+                let _ = error.print();
+                ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+            }
+            Self::File(failure, output) => failure.tell(output),
+        }
+    }
+}
+
+impl From<clap::Error> for Refused {
+    fn from(error: clap::Error) -> Self {
+        Self::Usage(error)
+    }
+}
+
+/// Reads a command line, its variables and its file.
+///
+/// # Errors
+/// When one of them cannot be used, or help is asked for.
+pub(crate) fn load(words: &[OsString]) -> Result<Loaded, Refused> {
+    let command = setting::built();
+    // What is wrong without a file is told by the command itself.
+    let Some(asked) = Asked::read(&command, words) else { return finish(words, None) };
+    let Some(path) = asked.file() else { return finish(words, None) };
+    let from_file = File::read(path, &command)
+        .and_then(|file| arguments::of(file, &command, &asked))
+        .map_err(|problems| Refused::File(Failure::Config(problems.to_string()), asked.output()))?;
+    finish(&asked.words_with(words, &from_file), Some((path, &from_file)))
+}
+
+/// Reads a command line that is complete.
+fn finish(
+    words: &[OsString],
+    file: Option<(&std::path::Path, &arguments::Arguments)>,
+) -> Result<Loaded, Refused> {
+    let matches = cli::command().try_get_matches_from(words).map_err(|mut error| {
+        if let (ErrorKind::MissingRequiredArgument, Some((path, _))) = (error.kind(), file) {
+            let tip = format!("what is missing can also be set in {}", path.display());
+            let tips = ContextValue::StyledStrs(vec![StyledStr::from(tip)]);
+            error.insert(ContextKind::Suggested, tips);
+        }
+        error
+    })?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    let given = Given::new(&matches, file);
+    Ok(Loaded { cli, given })
+}

@@ -1,0 +1,112 @@
+//! All settings, in the order in which they are shown: first what several commands share, then each
+//! command's own.
+
+use clap::Command;
+
+use super::setting::{Setting, commands, settings};
+
+/// Settings that are shown together.
+pub(super) struct Section<'a> {
+    /// The command that they are of; empty for those of several.
+    pub(super) path: Vec<&'a str>,
+    pub(super) items: Vec<Item<'a>>,
+}
+
+/// A setting where it is shown.
+pub(super) struct Item<'a> {
+    pub(super) setting: Setting<'a>,
+    /// The commands that have it, if they are not those of the section: several, or all.
+    pub(super) of: Of,
+    /// Where it was shown in full before.
+    pub(super) as_in: Option<String>,
+}
+
+/// Whose setting it is.
+pub(super) enum Of {
+    /// Of the section's command.
+    Section,
+    /// Of these.
+    Commands(Vec<String>),
+    /// Of all.
+    All,
+}
+
+/// A command that does something.
+struct Leaf<'a> {
+    path: Vec<&'a str>,
+    command: &'a Command,
+}
+
+/// Commands whose settings are not counted as shared: whoever measures has a file for that.
+const APART: &str = "bench";
+
+/// All of them.
+pub(super) fn sections(root: &Command) -> Vec<Section<'_>> {
+    let mut leaves = Vec::new();
+    collect(root, &mut Vec::new(), &mut leaves);
+    let everywhere: Vec<_> = settings(root).collect();
+    let of_all = |setting: &Setting<'_>| everywhere.iter().any(|all| all.key() == setting.key());
+    let mut shared: Vec<Item<'_>> = Vec::new();
+    let mut sections = Vec::new();
+    for leaf in &leaves {
+        let mut items: Vec<Item<'_>> = Vec::new();
+        for setting in settings(leaf.command).filter(|setting| !of_all(setting)) {
+            let key = setting.key();
+            if shared.iter().any(|item| item.setting.key() == key) {
+                continue;
+            }
+            let having: Vec<_> = leaves.iter().filter(|leaf| find(leaf, key).is_some()).collect();
+            let counted = having.iter().filter(|leaf| leaf.path[0] != APART).count();
+            let one = having.iter().all(|leaf| find(leaf, key).is_some_and(|s| same(s, setting)));
+            if one && counted > 1 {
+                let of = Of::Commands(names(&leaves, &having));
+                shared.push(Item { setting, of, as_in: None });
+                continue;
+            }
+            let first = having.iter().find(|l| find(l, key).is_some_and(|s| same(s, setting)));
+            let as_in = first.filter(|first| first.path != leaf.path);
+            let as_in = as_in.map(|first| first.path.join(" "));
+            items.push(Item { setting, of: Of::Section, as_in });
+        }
+        sections.push(Section { path: leaf.path.clone(), items });
+    }
+    let everywhere = everywhere.into_iter();
+    let all = everywhere.map(|setting| Item { setting, of: Of::All, as_in: None });
+    let first = Section { path: Vec::new(), items: all.chain(shared).collect() };
+    std::iter::once(first).chain(sections).collect()
+}
+
+fn collect<'a>(command: &'a Command, path: &mut Vec<&'a str>, leaves: &mut Vec<Leaf<'a>>) {
+    for below in commands(command) {
+        path.push(below.get_name());
+        match below.is_subcommand_required_set() {
+            true => collect(below, path, leaves),
+            false => leaves.push(Leaf { path: path.clone(), command: below }),
+        }
+        path.pop();
+    }
+}
+
+/// How these commands are named: by the outer one alone, if all below it are among them.
+fn names(all: &[Leaf<'_>], these: &[&Leaf<'_>]) -> Vec<String> {
+    let mut names = Vec::new();
+    for leaf in these {
+        let outer = leaf.path[0];
+        let among = these.iter().filter(|other| other.path[0] == outer).count();
+        let whole = all.iter().filter(|other| other.path[0] == outer).count() == among;
+        names.push(if whole { outer.to_owned() } else { leaf.path.join(" ") });
+    }
+    names.dedup();
+    names
+}
+
+fn find<'a>(leaf: &Leaf<'a>, key: &str) -> Option<Setting<'a>> {
+    settings(leaf.command).find(|setting| setting.key() == key)
+}
+
+/// Whether two flags of different commands are one setting.
+fn same(one: Setting<'_>, other: Setting<'_>) -> bool {
+    one.words() == other.words()
+        && one.defaults() == other.defaults()
+        && one.value_name() == other.value_name()
+}
