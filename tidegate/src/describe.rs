@@ -6,6 +6,7 @@ use std::time::Duration;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use thiserror::Error;
+use tidegate_runtime::SourceError;
 
 use crate::kafka::native::DescribingClient;
 use crate::kafka::{KafkaSettings, SettingsError, explain, no_nul};
@@ -87,7 +88,7 @@ pub enum DescribeError {
     /// The cluster was not reached, or refused the login.
     #[error("{0}")]
     Unreachable(String),
-    /// Anything else that the cluster answered.
+    /// Anything else that the cluster answered of it.
     #[error("the cluster answers: {0}")]
     Failed(String),
 }
@@ -149,24 +150,18 @@ impl Describer {
         answer.map_err(|(code, words)| self.no_answer(code, words))?.map_err(of_code)
     }
 
-    /// Why there is no answer. The client knows more than the question that it could not send.
+    /// Why there is no answer.
     fn no_answer(&self, code: Code, words: String) -> DescribeError {
-        let complaints = self.client.complaints();
-        let of_login = [Code::Authentication, Code::SaslAuthenticationFailed, Code::SSL];
-        let cause = complaints.iter().find(|code| of_login.contains(code)).or(complaints.first());
-        match (cause, code) {
-            (Some(cause), _) => {
-                let told = explain(&self.settings, *cause, "", None);
+        let brokers = &self.settings.brokers;
+        match (of_code(code), explain(&self.settings, code, "", None)) {
+            (DescribeError::Failed(_), told @ SourceError::Unreachable { .. })
+            | (DescribeError::Failed(_), told @ SourceError::AuthenticationFailed { .. }) => {
                 DescribeError::Unreachable(told.to_string())
             }
-            (None, Code::OperationTimedOut | Code::BrokerTransportFailure) => {
-                let brokers = &self.settings.brokers;
-                DescribeError::Unreachable(format!("no broker of {brokers} answers"))
+            (DescribeError::Failed(_), _) => {
+                DescribeError::Unreachable(format!("no broker of {brokers} answers: {words}"))
             }
-            (None, code) => match of_code(code) {
-                DescribeError::Failed(_) => DescribeError::Failed(words),
-                error => error,
-            },
+            (error, _) => error,
         }
     }
 }

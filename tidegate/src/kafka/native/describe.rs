@@ -5,7 +5,7 @@
 use std::ffi::{CStr, CString, c_int};
 use std::ptr;
 use std::slice;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -20,6 +20,10 @@ use crate::describe::{
 
 /// An answer comes so long after its deadline at the latest, if only to say that there is none.
 const MARGIN: Duration = Duration::from_secs(1);
+/// How often it is seen whether the client complains meanwhile.
+const LOOK: Duration = Duration::from_millis(100);
+/// What no patience helps against.
+const REFUSED: [Code; 3] = [Code::Authentication, Code::SaslAuthenticationFailed, Code::SSL];
 
 /// A client that only asks.
 pub(crate) struct DescribingClient {
@@ -33,15 +37,6 @@ impl DescribingClient {
     /// It connects at the first question.
     pub(crate) fn new(config: &ClientConfig) -> KafkaResult<Self> {
         Ok(Self { consumer: config.create()? })
-    }
-
-    /// What the client complained about since it was asked last.
-    pub(crate) fn complaints(&self) -> Vec<Code> {
-        let mut codes = Vec::new();
-        while let Some(event) = self.consumer.poll(Duration::ZERO) {
-            codes.extend(event.err().and_then(|error| error.rdkafka_error_code()));
-        }
-        codes
     }
 
     /// Topics, in the order of these names; or why one could not be described.
@@ -132,16 +127,41 @@ impl DescribingClient {
             }
             call(options, queue.0);
             sys::rd_kafka_AdminOptions_destroy(options);
-            let event = sys::rd_kafka_queue_poll(queue.0, millis(within + MARGIN));
-            if event.is_null() {
-                return Err(no_answer(Code::OperationTimedOut));
-            }
+            let (deadline, mut complaint) = (Instant::now() + within + MARGIN, None);
+            let event = loop {
+                let event = sys::rd_kafka_queue_poll(queue.0, millis(LOOK));
+                if !event.is_null() {
+                    break event;
+                }
+                for code in self.complaints() {
+                    if REFUSED.contains(&code) {
+                        return Err(no_answer(code));
+                    }
+                    complaint = complaint.or(Some(code));
+                }
+                if Instant::now() > deadline {
+                    return Err(no_answer(complaint.unwrap_or(Code::OperationTimedOut)));
+                }
+            };
             let event = Event(event);
             match to_error(sys::rd_kafka_event_error(event.0)) {
                 None => Ok(event),
+                // Why it could not be asked says more than that it took too long.
+                Some(Code::OperationTimedOut) if complaint.is_some() => {
+                    Err(no_answer(complaint.unwrap_or(Code::OperationTimedOut)))
+                }
                 Some(code) => Err((code, text(sys::rd_kafka_event_error_string(event.0)))),
             }
         }
+    }
+
+    /// What the client complained about since it was asked last.
+    fn complaints(&self) -> Vec<Code> {
+        let mut codes = Vec::new();
+        while let Some(event) = self.consumer.poll(Duration::ZERO) {
+            codes.extend(event.err().and_then(|error| error.rdkafka_error_code()));
+        }
+        codes
     }
 }
 
