@@ -44,6 +44,8 @@ use self::asked::Asked;
 pub(crate) use self::command::{CompletionsArgs, ConfigArgs, print, print_completions};
 use self::file::File;
 pub(crate) use self::given::{Given, Origin};
+#[cfg(test)]
+pub(crate) use self::live::keys as live_keys;
 pub(crate) use self::reload::Reload;
 use crate::cli::{self, Cli};
 use crate::exit::Failure;

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
-use tidegate::{Handler, Level, Monitor, Record, Summary};
+use tidegate::{Handler, Level, Monitor, Record, SettingsChange, Summary};
 use tokio::runtime::Runtime;
 
 use self::exec::Exec;
@@ -225,15 +225,21 @@ impl RunArgs {
     /// Has a run go on with these settings, as far as it can. A target that moves the limit by itself has
     /// a way to be `retune`d.
     fn take_over(&self, monitor: &Monitor, retune: Option<&Retune>) -> Result<(), Failure> {
-        let mut change = self.delivery.change(self.limits.change(), retune.is_some())?;
-        if retune.is_some() {
-            change.engine.max_in_flight = None;
-        }
+        let change = self.change(retune.is_some())?;
         monitor.change(&change).map_err(|error| Failure::Usage(error.to_string()))?;
         if let Some(retune) = retune {
             retune(self.limits.concurrency, self.delivery.timeout);
         }
         Ok(())
+    }
+
+    /// What the consumer takes over; without what its target does itself.
+    fn change(&self, is_retuned: bool) -> Result<SettingsChange, Failure> {
+        let mut change = self.delivery.change(self.limits.change(), is_retuned)?;
+        if is_retuned {
+            change.engine.max_in_flight = None;
+        }
+        Ok(change)
     }
 }
 
@@ -333,4 +339,34 @@ fn verdict(summary: &Summary, signalled: bool) -> Result<(), Failure> {
     }
     let stopped: Vec<_> = summary.stopped.iter().map(ToString::to_string).collect();
     Err(Failure::Failed(stopped.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, FromArgMatches};
+
+    use super::*;
+
+    fn change(more: &[String]) -> SettingsChange {
+        let words = ["run", "-t", "t", "--to", "null"].map(str::to_owned);
+        let command = RunArgs::augment_args(Command::new("run"));
+        let matches = command.get_matches_from([&words[..], more].concat());
+        RunArgs::from_arg_matches(&matches).unwrap().change(false).unwrap()
+    }
+
+    #[test]
+    fn what_is_said_to_change_live_does_and_nothing_else() {
+        let usual = change(&[]);
+        for key in crate::config::live_keys("run") {
+            let value = match *key {
+                "max-bytes" => "1MiB",
+                "concurrency" | "max-queued" | "max-window" | "retries" => "7",
+                _ => "123ms",
+            };
+            assert_ne!(change(&[format!("--{key}={value}")]), usual, "{key}");
+        }
+        for flag in ["--ordering=none", "--max-records=7", "--drain-timeout=7s", "--until-end"] {
+            assert_eq!(change(&[flag.to_owned()]), usual, "{flag}");
+        }
+    }
 }

@@ -29,6 +29,12 @@ pub(super) fn is_live(command: &str, key: &str) -> bool {
     LIVE.iter().any(|(name, keys)| *name == command && keys.contains(&key))
 }
 
+/// What can change in a command.
+#[cfg(test)]
+pub(crate) fn keys(command: &str) -> &'static [&'static str] {
+    LIVE.iter().find(|(name, _)| *name == command).map_or(&[], |(_, keys)| keys)
+}
+
 /// The commands in which it can.
 pub(super) fn commands(key: &str) -> impl Iterator<Item = &'static str> {
     LIVE.iter().filter(move |(_, keys)| keys.contains(&key)).map(|(name, _)| *name)

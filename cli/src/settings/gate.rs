@@ -176,4 +176,18 @@ mod tests {
         assert_eq!((args.rate, args.grace), (config.rate, config.grace));
         assert_eq!(args.probe_interval, config.probe_interval);
     }
+
+    #[test]
+    fn what_is_said_to_change_live_does() {
+        let change = |more: &[String]| {
+            let command = GateArgs::augment_args(Command::new("test"));
+            let matches = command.get_matches_from([&["test".to_owned()], more].concat());
+            GateArgs::from_arg_matches(&matches).unwrap().change(WhenShut::Refuse)
+        };
+        for key in crate::config::live_keys("produce") {
+            let value = if matches!(*key, "target" | "grace") { "7s" } else { "7" };
+            assert_ne!(change(&[format!("--{key}={value}")]), change(&[]), "{key}");
+        }
+        assert_eq!(change(&["--probe-interval=7s".to_owned()]), change(&[]));
+    }
 }
