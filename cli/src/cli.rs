@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::bench::BenchArgs;
+use crate::check::CheckArgs;
 use crate::config::{CompletionsArgs, ConfigArgs};
 use crate::exit::EXIT_CODES;
 use crate::ingest::IngestArgs;
@@ -73,6 +74,10 @@ pub(crate) enum Command {
     /// Show how far a group is: lag in records and in time, rates, drain time.
     #[command(after_help = EXIT_CODES)]
     Lag(Box<LagArgs>),
+    /// Say what a file of --config would do, whether cluster and target let it, and what will hurt. Nothing
+    /// is consumed, and no record is sent.
+    #[command(after_help = EXIT_CODES)]
+    Check(CheckArgs),
     /// Fill a topic and measure how fast it is consumed.
     Bench(BenchArgs),
     /// Print a file for --config with every setting, or the reference of all settings.

@@ -32,7 +32,9 @@ mod setting;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -100,10 +102,40 @@ pub(crate) fn load(words: &[OsString]) -> Result<Loaded, Refused> {
     finish(&asked.words_with(words, &from_file), Some((path, &from_file)))
 }
 
+/// Those of `names` that a file has a table for; without such a table, those that alone have a setting
+/// that is in it.
+///
+/// # Errors
+/// When the file cannot be read or is no TOML, or has nothing but names that are not known.
+pub(crate) fn commands(path: &Path, names: &[&str]) -> Result<Vec<String>, Failure> {
+    let command = setting::built();
+    let file = File::read(path, &command);
+    let file = file.map_err(|problems| Failure::Config(problems.to_string()))?;
+    let with_table = file.tables.iter().filter(|name| names.contains(&name.as_str()));
+    let with_table: BTreeSet<_> = with_table.cloned().collect();
+    if !with_table.is_empty() {
+        return Ok(with_table.into_iter().collect());
+    }
+    let has = |name: &&str, key: &str| {
+        let command = setting::at(&command, &[(*name).to_owned()]);
+        command.is_some_and(|command| setting::settings(command).any(|its| its.key() == key))
+    };
+    let alone = file.keys().filter_map(|key| {
+        let mut those = names.iter().filter(|name| has(name, key));
+        those.next().filter(|_| those.next().is_none())
+    });
+    let alone: BTreeSet<_> = alone.map(|name| (*name).to_owned()).collect();
+    if alone.is_empty() {
+        let problems = file.problems.none_or(());
+        problems.map_err(|problems| Failure::Config(problems.to_string()))?;
+    }
+    Ok(alone.into_iter().collect())
+}
+
 /// Reads a command line that is complete.
 fn finish(
     words: &[OsString],
-    file: Option<(&std::path::Path, &arguments::Arguments)>,
+    file: Option<(&Path, &arguments::Arguments)>,
 ) -> Result<Loaded, Refused> {
     let matches = cli::command().try_get_matches_from(words).map_err(|mut error| {
         if let (ErrorKind::MissingRequiredArgument, Some((path, _))) = (error.kind(), file) {

@@ -4,7 +4,7 @@
 //! when it is slow, `service` takes it from its head to its answer, `request` is what the head asks for,
 //! `body` reads what comes behind it within a budget, `forms` makes records of that, `deliver` sends
 //! them, `answer` says what became of them. `args` are the flags, `served` the topics, `tls` makes it
-//! HTTPS, `counts` is what is counted, `watched` shows it on the admin port.
+//! HTTPS, `counts` is what is counted, `watched` shows it on the admin port, `plan` says what would be done.
 //!
 //! What is refused is refused as early as it can be: by a connection too many, by the token, by the
 //! topic, by the gate; all of that before a byte of the body is read.
@@ -15,6 +15,7 @@ mod body;
 mod counts;
 mod deliver;
 mod forms;
+mod plan;
 mod request;
 mod served;
 mod service;
@@ -64,15 +65,8 @@ pub(crate) fn run(args: &IngestArgs, output: &OutputArgs, reload: Reload) -> Res
 
     let reporter = Reporter::start(output);
     let tell = reporter.sender();
-    let mut builder = connection
-        .producer()
-        .probe_interval(args.gate.probe_interval)
-        .delivery_timeout(args.delivery_timeout)
-        .on_event(move |event| tell.message(message(event)));
-    for topic in &topics {
-        builder = builder.topic(args.gate.gate(&topic.name, &topic.groups, args.when_shut()));
-    }
-    let producer = builder.build()?;
+    let builder = args.producer(&connection, &topics);
+    let producer = builder.on_event(move |event| tell.message(message(event))).build()?;
     let counts = Arc::new(Counts::default());
     let service = Arc::new(Service {
         producer: producer.clone(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
@@ -15,6 +15,8 @@ use crate::settings::Connection;
 
 /// How long one question may take.
 const CALL: Duration = Duration::from_secs(15);
+/// How long the coordinator of a group is waited for before it is seen whether it refuses.
+const STEP: Duration = Duration::from_secs(2);
 
 /// How long reading one record of each partition may take.
 const READ: Duration = Duration::from_secs(5);
@@ -62,6 +64,13 @@ impl Observer {
         let metadata = self.client.fetch_metadata(Some(topic), CALL).map_err(failed)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         Ok(found.map_or_else(Vec::new, |found| found.partitions().iter().map(|p| p.id()).collect()))
+    }
+
+    /// The id of some broker of the cluster, if it answers.
+    pub(crate) fn a_broker(&self) -> Option<i32> {
+        // A topic has to be named, or all of them would come.
+        let metadata = self.client.fetch_metadata(Some("tidegate"), CALL).ok()?;
+        metadata.brokers().first().map(|broker| broker.id())
     }
 
     /// Where the log of a partition begins and ends.
@@ -206,16 +215,28 @@ impl Observer {
         partitions: &[i32],
     ) -> Result<Vec<Committed>, Failure> {
         let what = format!("cannot ask what group {group} has committed in topic {topic}");
+        self.try_commits(topic, partitions).map_err(|error| failure(&what, &error))
+    }
+
+    /// The same with the error as the cluster gave it.
+    ///
+    /// # Errors
+    /// As those of [`commits`](Self::commits).
+    pub(crate) fn try_commits(
+        &self,
+        topic: &str,
+        partitions: &[i32],
+    ) -> Result<Vec<Committed>, KafkaError> {
         let mut list = TopicPartitionList::new();
         for partition in partitions {
             list.add_partition(topic, *partition);
         }
         let ask = || {
-            let answer = self.client.committed_offsets(list.clone(), CALL)?;
+            let answer = self.client.committed_offsets(list.clone(), STEP)?;
             let first = answer.elements().iter().find_map(|element| element.error().err());
             first.map_or(Ok(answer), Err)
         };
-        let answer = once_coordinated(ask).map_err(|error| failure(&what, &error))?;
+        let answer = self.once_coordinated(ask)?;
         let mut found = Vec::new();
         for element in answer.elements() {
             if let Offset::Offset(offset) = element.offset() {
@@ -236,28 +257,45 @@ impl Observer {
         let mut element = list.add_partition(topic, commit.partition);
         element.set_offset(Offset::Offset(commit.offset)).map_err(failed)?;
         element.set_metadata(&commit.metadata);
-        once_coordinated(|| self.client.commit(&list, CommitMode::Sync)).map_err(failed)
+        self.once_coordinated(|| self.client.commit(&list, CommitMode::Sync)).map_err(failed)
     }
-}
 
-/// Asks again for a while where the group has no coordinator yet, or another one than before.
-fn once_coordinated<T>(ask: impl Fn() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
-    let deadline = Instant::now() + CALL;
-    loop {
-        let result = ask();
-        let code = result.as_ref().err().and_then(KafkaError::rdkafka_error_code);
-        let passing = matches!(
-            code,
-            Some(
-                RDKafkaErrorCode::NotCoordinator
-                    | RDKafkaErrorCode::CoordinatorNotAvailable
-                    | RDKafkaErrorCode::CoordinatorLoadInProgress
-            )
-        );
-        if !passing || Instant::now() > deadline {
-            return result;
+    /// Asks again for a while where the group has no coordinator yet, or another one than before. A
+    /// login that may not ask for it is waited for as well by the client, which says so beside.
+    fn once_coordinated<T>(
+        &self,
+        ask: impl Fn() -> Result<T, KafkaError>,
+    ) -> Result<T, KafkaError> {
+        let deadline = Instant::now() + CALL;
+        loop {
+            let result = ask();
+            let code = result.as_ref().err().and_then(KafkaError::rdkafka_error_code);
+            let passing = matches!(
+                code,
+                Some(
+                    RDKafkaErrorCode::NotCoordinator
+                        | RDKafkaErrorCode::CoordinatorNotAvailable
+                        | RDKafkaErrorCode::CoordinatorLoadInProgress
+                        | RDKafkaErrorCode::WaitingForCoordinator
+                        | RDKafkaErrorCode::OperationTimedOut
+                )
+            );
+            if !passing || Instant::now() > deadline {
+                return result;
+            }
+            if let Some(refused) = self.refused() {
+                return Err(refused);
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
-        std::thread::sleep(Duration::from_millis(100));
+    }
+
+    /// That this login may do nothing with the group, if the client was told so.
+    fn refused(&self) -> Option<KafkaError> {
+        let told = std::iter::from_fn(|| self.client.poll(Duration::ZERO));
+        told.filter_map(Result::err).find(|error| {
+            error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed)
+        })
     }
 }
 
@@ -290,6 +328,47 @@ impl Admin {
         let what = format!("cannot create topic {topic}");
         let results = self.client.create_topics([&new], &self.options).await;
         first(&what, results)
+    }
+
+    /// The settings of a topic, by name.
+    ///
+    /// # Errors
+    /// When they may not be read, or the cluster does not answer.
+    pub(crate) async fn topic_settings(
+        &self,
+        topic: &str,
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        let what = format!("cannot ask for the settings of topic {topic}");
+        self.settings_of(&what, &ResourceSpecifier::Topic(topic)).await
+    }
+
+    /// Those of a broker.
+    ///
+    /// # Errors
+    /// As those of [`topic_settings`](Self::topic_settings).
+    pub(crate) async fn broker_settings(
+        &self,
+        broker: i32,
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        let what = format!("cannot ask for the settings of broker {broker}");
+        self.settings_of(&what, &ResourceSpecifier::Broker(broker)).await
+    }
+
+    async fn settings_of(
+        &self,
+        what: &str,
+        of: &ResourceSpecifier<'_>,
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        let answer = self.client.describe_configs([of], &self.options).await;
+        let answer = answer.map_err(|error| failure(what, &error))?;
+        match answer.into_iter().next() {
+            Some(Ok(settings)) => {
+                let entries = settings.entries.into_iter();
+                Ok(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect())
+            }
+            Some(Err(code)) => Err(Failure::Failed(format!("{what}: {code}"))),
+            None => Err(Failure::Failed(format!("{what}: no answer"))),
+        }
     }
 
     /// Deletes a topic.

@@ -16,6 +16,7 @@ use tidegate::{GroupWatch, KafkaSettings, TopicLag};
 
 use self::rates::History;
 use self::table::Row;
+use crate::check::plan::{Kind, Lag, Plan};
 use crate::exit::Failure;
 use crate::kafka::Observer;
 use crate::settings::{Connection, ConnectionArgs, OutputArgs, duration, topic};
@@ -91,15 +92,32 @@ pub(crate) struct LagArgs {
     no_age: bool,
 }
 
+impl LagArgs {
+    /// The group, if it is named anywhere.
+    fn group(&self, connection: &Connection) -> Result<String, Failure> {
+        let named = self.group.clone().or_else(|| connection.group.clone());
+        named.ok_or_else(|| Failure::Usage("no group is named: give --group GROUP".to_owned()))
+    }
+
+    /// What it would do, for `tidegate check`.
+    ///
+    /// # Errors
+    /// As one that cannot start for what its flags and files say.
+    pub(crate) fn plan(&self) -> Result<Plan, Failure> {
+        let connection = self.connection.resolve()?;
+        let group = self.group(&connection)?;
+        let kind = Kind::Lag(Lag { group, topics: self.topics.clone(), reads: !self.no_age });
+        Ok(Plan { command: "lag", connection, admin: None, kind })
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// When the cluster does not answer, or says no.
 pub(crate) fn run(args: &LagArgs, output: &OutputArgs) -> Result<(), Failure> {
     let connection = args.connection.resolve()?;
-    let Some(group) = args.group.clone().or_else(|| connection.group.clone()) else {
-        return Err(Failure::Usage("no group is named: give --group GROUP".to_owned()));
-    };
+    let group = args.group(&connection)?;
     let observer = Observer::new(&connection, &group)?;
     let topics = match args.topics.is_empty() {
         true => observer.topics_of_group()?,

@@ -1,7 +1,7 @@
 //! The command line of Tidegate.
 //!
 //! `cli` names the commands, each of which has a module (`lab`, `run`, `produce`, `ingest`, `redrive`,
-//! `lag`, `bench`). `settings` are the flags
+//! `lag`, `check`, `bench`). `settings` are the flags
 //! that commands share: names, environment variables, ranges and defaults live there and nowhere
 //! else. `config` is the file that may stand for them. `report` shows what happens on standard error, `kafka` asks the cluster beside the
 //! consumer, `server` is what HTTP servers have in common, `admin` the port for metrics and probes,
@@ -9,6 +9,7 @@
 
 mod admin;
 mod bench;
+mod check;
 mod cli;
 mod config;
 mod exit;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Ingest(args) => ingest::run(&args, &output, reload),
         Command::Redrive(args) => redrive::run(&args, &output),
         Command::Lag(args) => lag::run(&args, &output),
+        Command::Check(args) => check::run(&args, &output),
         Command::Bench(args) => bench::run(args, &output),
         Command::Config(args) => config::print(&args),
         Command::Completions(args) => config::print_completions(&args),

@@ -10,17 +10,19 @@ use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use tidegate::gate::WhenShut;
-use tidegate::{Level, Producer, ProducerEvent};
+use tidegate::{Level, Producer, ProducerBuilder, ProducerEvent};
 
 use self::input::{Common, Form};
 use self::pipe::{Counts, Ended, Pipe, Stop};
+use crate::check::plan::{Kind, Plan, Produce};
 use crate::cli::Command;
 use crate::config::Reload;
 use crate::exit::Failure;
 use crate::report::{Message, ProgressLine, Rate, Reporter, Sender, whole};
 use crate::run::signals;
 use crate::settings::{
-    ConnectionArgs, FollowArgs, OneTopicArgs, OutputArgs, change_gates, duration, property,
+    Connection, ConnectionArgs, FollowArgs, OneTopicArgs, OutputArgs, change_gates, duration,
+    property,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -113,6 +115,33 @@ pub(crate) struct ProduceArgs {
     shutdown_timeout: Duration,
 }
 
+impl ProduceArgs {
+    fn producer(&self, connection: &Connection) -> ProducerBuilder {
+        let FollowArgs { follow, gate } = &self.follow;
+        connection
+            .producer()
+            .topic(gate.gate(&self.topic.topic, follow, PATIENT))
+            .probe_interval(gate.probe_interval)
+            .delivery_timeout(self.delivery_timeout)
+    }
+
+    /// What it would do, for `tidegate check`.
+    ///
+    /// # Errors
+    /// As one that cannot start for what its flags and files say.
+    pub(crate) fn plan(&self) -> Result<Plan, Failure> {
+        let connection = self.connection.resolve()?;
+        self.producer(&connection).check()?;
+        let FollowArgs { follow, gate } = &self.follow;
+        let produce = Produce {
+            topic: gate.gated(self.topic.topic.clone(), follow.clone()),
+            delivery_timeout: self.delivery_timeout,
+            shutdown_timeout: self.shutdown_timeout,
+        };
+        Ok(Plan { command: "produce", connection, admin: None, kind: Kind::Produce(produce) })
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -122,13 +151,8 @@ pub(crate) fn run(args: &ProduceArgs, output: &OutputArgs, reload: Reload) -> Re
     let reporter = Reporter::start(output);
     let topic = &args.topic.topic;
     let tell = reporter.sender();
-    let producer = connection
-        .producer()
-        .topic(args.follow.gate.gate(topic, &args.follow.follow, PATIENT))
-        .probe_interval(args.follow.gate.probe_interval)
-        .delivery_timeout(args.delivery_timeout)
-        .on_event(move |event| tell.message(message(event)))
-        .build()?;
+    let builder = args.producer(&connection);
+    let producer = builder.on_event(move |event| tell.message(message(event))).build()?;
     if args.follow.follow.is_empty() {
         let words = "the gate is open: no group is followed, see --follow";
         reporter.sender().message(Message::new(Level::Info, "gate-open", words));

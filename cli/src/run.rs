@@ -1,12 +1,14 @@
 //! `tidegate run`: records from topics to a target.
 //!
 //! `target` reads `--to`; `stdout` (with `record` for its lines), `exec` (with `group` for process
-//! groups) and `http` are targets. `signals` drains, `lag` asks how far behind the run is.
+//! groups) and `http` are targets. `signals` drains, `lag` asks how far behind the run is, `plan` says what
+//! a run would do.
 
 mod exec;
 mod group;
 mod http;
 mod lag;
+mod plan;
 mod record;
 pub(crate) mod signals;
 mod stdout;
@@ -71,13 +73,7 @@ pub(crate) fn run(args: RunArgs, output: &OutputArgs, reload: Reload) -> Result<
     let admin = args.admin.resolve()?;
     // Before the client is configured, which asks whether its log is wanted.
     let reporter = Reporter::start(output);
-    let builder = args.topics.apply(connection.builder());
-    let builder = args.group.apply(builder, &connection)?;
-    let builder = args.limits.apply(builder);
-    // Of what waits for its turn no time is taken: calls have their own.
-    let times_itself = matches!(args.to, Target::Http(_));
-    let builder = args.delivery.apply(builder, connection.reset, times_itself)?;
-    let consumer = builder.build()?;
+    let consumer = args.consumer(&connection)?;
 
     let until_end = args.delivery.until_end;
     let group = args.group.name(&connection).unwrap_or_default().to_owned();
@@ -106,6 +102,22 @@ pub(crate) fn run(args: RunArgs, output: &OutputArgs, reload: Reload) -> Result<
             run.drive(http, || {}, std::future::pending())
         }
     }
+}
+
+impl RunArgs {
+    /// The consumer with its settings; nothing is connected yet.
+    fn consumer(&self, connection: &Connection) -> Result<tidegate::Consumer, Failure> {
+        let builder = self.topics.apply(connection.builder());
+        let builder = self.group.apply(builder, connection)?;
+        let builder = self.limits.apply(builder);
+        let builder = self.delivery.apply(builder, connection.reset, times_itself(&self.to))?;
+        Ok(builder.build()?)
+    }
+}
+
+/// Of what waits for its turn no time is taken: calls have their own.
+fn times_itself(target: &Target) -> bool {
+    matches!(target, Target::Http(_))
 }
 
 /// Takes records and does nothing with them.

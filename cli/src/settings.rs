@@ -16,10 +16,10 @@ mod output;
 mod values;
 
 pub(crate) use connection::{Connection, ConnectionArgs};
-pub(crate) use delivery::DeliveryArgs;
+pub(crate) use delivery::{DeliveryArgs, Gap, LastAttempt};
 pub(crate) use gate::{FollowArgs, GateArgs, change_gates};
 pub(crate) use group::{GroupArgs, TopicsArgs};
-pub(crate) use limits::LimitArgs;
+pub(crate) use limits::{LimitArgs, Order};
 pub(crate) use output::{Format, OutputArgs, colours_wanted, print};
 pub(crate) use values::{duration, instant, property, size, topic};
 

@@ -225,7 +225,7 @@ impl Config {
 
     /// How many unfinished records one partition may hold: as many as are sure to fit in a
     /// commit's metadata, at least 100.
-    pub(crate) fn max_unfinished(&self) -> u32 {
+    pub fn max_unfinished(&self) -> u32 {
         match self.metadata_max_bytes {
             0 => u32::MAX,
             bytes => metadata::unfinished_that_fit(bytes as usize, self.max_window).max(100),

@@ -19,6 +19,7 @@ pub mod bare {
 mod builder;
 mod clock;
 mod consumer;
+pub mod describe;
 mod kafka;
 mod producer;
 mod watch;

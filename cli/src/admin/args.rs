@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::BoolishValueParser;
 
 use super::Admin;
+use crate::check::plan::Port;
 use crate::exit::Failure;
 use crate::server::{self, Flags};
 
@@ -47,6 +48,19 @@ pub(crate) struct AdminArgs {
 }
 
 impl AdminArgs {
+    /// What is known of the port before it is listened on.
+    ///
+    /// # Errors
+    /// As those of [`resolve`](Self::resolve).
+    pub(crate) fn port(&self) -> Result<Option<Port>, Failure> {
+        let admin = self.resolve()?;
+        Ok(admin.map(|Admin { address, token }| Port {
+            address,
+            has_token: token.is_some(),
+            has_tls: false,
+        }))
+    }
+
     /// The port, if one is wanted.
     ///
     /// # Errors

@@ -14,6 +14,8 @@ use super::setting::{Kind, Setting, at, commands, nearest, settings};
 /// A file that is TOML.
 #[derive(Debug)]
 pub(super) struct File {
+    /// The commands that have a table, be it empty.
+    pub(super) tables: Vec<String>,
     entries: Vec<Entry>,
     /// Names that are not known.
     pub(super) problems: Problems,
@@ -69,9 +71,18 @@ impl File {
                 });
             }
         };
+        let is_command = |name: &&str| commands(command).any(|command| command.get_name() == *name);
+        let tables = table.keys().map(|key| key.get_ref().as_ref()).filter(is_command);
+        let tables = tables.map(str::to_owned).collect();
         let mut reader = Reader { command, lines, entries: Vec::new(), problems };
         reader.table(&[], &table);
-        Ok(Self { entries: reader.entries, problems: reader.problems })
+        Ok(Self { tables, entries: reader.entries, problems: reader.problems })
+    }
+
+    /// The keys at the top.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        let at_the_top = self.entries.iter().filter(|entry| entry.table.is_empty());
+        at_the_top.map(|entry| entry.key.as_str())
     }
 
     /// What the file says of a setting of the command with this path: the nearest table has it.

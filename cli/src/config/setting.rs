@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue};
 use crate::cli;
 
 /// Commands that have no settings.
-const WITHOUT: [&str; 3] = ["help", "config", "completions"];
+const WITHOUT: [&str; 4] = ["help", "config", "check", "completions"];
 /// Flags that are no settings.
 const NONE: [&str; 3] = ["help", "version", "config"];
 

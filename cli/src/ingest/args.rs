@@ -8,6 +8,7 @@ use bytesize::ByteSize;
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 use hyper::StatusCode;
+use tidegate::ProducerBuilder;
 use tidegate::gate::WhenShut;
 use tokio_rustls::TlsAcceptor;
 
@@ -16,7 +17,7 @@ use super::{forms, tls};
 use crate::admin::AdminArgs;
 use crate::exit::Failure;
 use crate::server::Times;
-use crate::settings::{ConnectionArgs, GateArgs, duration, size};
+use crate::settings::{Connection, ConnectionArgs, GateArgs, duration, size};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -248,6 +249,21 @@ impl IngestArgs {
             // The gate takes nothing shorter.
             false => WhenShut::Wait { max: self.max_wait.max(10 * MS) },
         }
+    }
+
+    /// For how long a request waits at a shut gate.
+    pub(super) fn max_wait(&self) -> Duration {
+        self.max_wait
+    }
+
+    /// The producer of these topics, each with its gate.
+    pub(super) fn producer(&self, connection: &Connection, topics: &[Served]) -> ProducerBuilder {
+        let builder = connection
+            .producer()
+            .probe_interval(self.gate.probe_interval)
+            .delivery_timeout(self.delivery_timeout);
+        let gate = |topic: &Served| self.gate.gate(&topic.name, &topic.groups, self.when_shut());
+        topics.iter().fold(builder, |builder, topic| builder.topic(gate(topic)))
     }
 
     /// The status of an answer while the gate is shut.

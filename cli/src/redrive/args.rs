@@ -6,6 +6,7 @@ use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 
 use super::passes;
 use super::selection::{Selection, Wanted};
+use crate::check::plan::{Kind, Plan, Redrive};
 use crate::exit::Failure;
 use crate::settings::{Connection, ConnectionArgs, OneTopicArgs, duration, instant, topic};
 
@@ -227,6 +228,25 @@ impl std::fmt::Debug for RedriveArgs {
 }
 
 impl RedriveArgs {
+    /// What it would do, for `tidegate check`.
+    ///
+    /// # Errors
+    /// As one that cannot start for what its flags and files say.
+    pub(crate) fn plan(&self) -> Result<Plan, Failure> {
+        let connection = self.connection()?;
+        let redrive = Redrive {
+            topic: self.topic().to_owned(),
+            group: self.group(&self.selection()?),
+            to: self.to_topic.clone(),
+            originals: self.original_topic.clone(),
+            moves: self.yes,
+            rate: self.rate,
+            concurrency: self.concurrency,
+            shutdown_timeout: self.shutdown_timeout,
+        };
+        Ok(Plan { command: "redrive", connection, admin: None, kind: Kind::Redrive(redrive) })
+    }
+
     /// The dead-letter topic.
     pub(super) fn topic(&self) -> &str {
         &self.topic.topic

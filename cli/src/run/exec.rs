@@ -180,7 +180,7 @@ fn is_shortage(code: i32) -> bool {
 }
 
 /// Where the command is, as a shell would find it.
-fn find(name: &str) -> Result<PathBuf, String> {
+pub(super) fn find(name: &str) -> Result<PathBuf, String> {
     let executable = |path: &Path| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
     if name.contains('/') {
         let path = PathBuf::from(name);

@@ -3,12 +3,14 @@
 //! An attempt goes through the files in this order: `request` (with its `headers` and the URL of `template`),
 //! `pressure` (waiting for one's turn, with the engine's limit), `client` (connections of `connect`,
 //! times, `body`), `response` (what the answer means, with `retry_after`). `credentials` are what the
-//! target knows this client by, `told` what people are told, `args` the flags.
+//! target knows this client by, `told` what people are told, `args` the flags. `ask` finds out whether it
+//! is there.
 //!
 //! The target is not trusted: whatever it sends is read within bounds, and nothing that a record has
 //! becomes a part of the host, of the head's structure or of the credentials.
 
 mod args;
+mod ask;
 mod body;
 mod client;
 mod connect;
@@ -32,7 +34,8 @@ use tidegate::limit::Answer;
 use tidegate::{Handler, Monitor, Outcome, Record};
 
 pub(crate) use self::args::HttpArgs;
-use self::args::{CloudEvents, TIMEOUT, Version};
+pub(super) use self::args::TIMEOUT;
+use self::args::{CloudEvents, Version};
 use self::client::{Client, NoAnswer, Times};
 use self::connect::{Connector, TlsFiles};
 use self::credentials::Credentials;

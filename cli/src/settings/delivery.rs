@@ -16,7 +16,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What happens to a record whose last attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum LastAttempt {
+pub(crate) enum LastAttempt {
     /// The partition stops at it and nothing is lost; other partitions go on.
     Stop,
     /// The record is given up, and its partition goes on: it is lost to the target.
@@ -25,7 +25,7 @@ enum LastAttempt {
 
 /// What happens when the offset to read is not in the log any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Gap {
+pub(crate) enum Gap {
     /// The partition stops and both offsets are named.
     Stop,
     /// Go on at the first record there is; those in between are lost.
@@ -47,7 +47,7 @@ pub(crate) struct DeliveryArgs {
         value_parser = clap::value_parser!(u32).range(0..=999_999),
         help_heading = "Attempts"
     )]
-    retries: u32,
+    pub(crate) retries: u32,
 
     /// What happens to a record whose last attempt failed.
     #[arg(
@@ -58,7 +58,7 @@ pub(crate) struct DeliveryArgs {
         default_value = "stop",
         help_heading = "Attempts"
     )]
-    after_last_attempt: LastAttempt,
+    pub(crate) after_last_attempt: LastAttempt,
 
     /// Send a record whose last attempt failed to this topic instead, with its key, value and
     /// headers, and headers that say where it comes from and why. It is finished, and the next
@@ -72,7 +72,7 @@ pub(crate) struct DeliveryArgs {
         conflicts_with = "after_last_attempt",
         help_heading = "Attempts"
     )]
-    dead_letter: Option<String>,
+    pub(crate) dead_letter: Option<String>,
 
     /// The wait before the second attempt; it doubles with each further one, with jitter. 1ms to
     /// 1day.
@@ -85,7 +85,7 @@ pub(crate) struct DeliveryArgs {
         value_parser = duration(MS, DAY),
         help_heading = "Attempts"
     )]
-    backoff: Duration,
+    pub(crate) backoff: Duration,
 
     /// The longest wait between two attempts. From --backoff to 1day.
     #[arg(
@@ -97,7 +97,7 @@ pub(crate) struct DeliveryArgs {
         value_parser = duration(MS, DAY),
         help_heading = "Attempts"
     )]
-    backoff_max: Duration,
+    pub(crate) backoff_max: Duration,
 
     /// An attempt that takes longer is cancelled and has failed. 1ms to 1day; no timeout if not given,
     /// but a minute with an HTTP target, whose calls have it from the moment they are sent.
@@ -121,7 +121,7 @@ pub(crate) struct DeliveryArgs {
         value_parser = duration(MS, DAY),
         help_heading = "Attempts"
     )]
-    stuck_after: Duration,
+    pub(crate) stuck_after: Duration,
 
     /// Where a partition starts for which the group has committed nothing: earliest, latest, a
     /// time like 2026-03-01T12:00:00Z, or milliseconds since 1970. earliest if not given.
@@ -133,7 +133,7 @@ pub(crate) struct DeliveryArgs {
         value_parser = start_from,
         help_heading = "Start and end"
     )]
-    from: Option<StartFrom>,
+    pub(crate) from: Option<StartFrom>,
 
     /// What happens when the offset to read is not in the log any more.
     #[arg(
@@ -144,7 +144,7 @@ pub(crate) struct DeliveryArgs {
         default_value = "stop",
         help_heading = "Start and end"
     )]
-    on_gap: Gap,
+    pub(crate) on_gap: Gap,
 
     /// Stop when everything is handled up to the end that each partition had at the start.
     /// If a partition stopped before its end, the others are finished and the exit code is 1.
@@ -166,7 +166,7 @@ pub(crate) struct DeliveryArgs {
         value_parser = clap::value_parser!(u64).range(1..),
         help_heading = "Start and end"
     )]
-    max_records: Option<u64>,
+    pub(crate) max_records: Option<u64>,
 
     /// End with exit code 1 at the first trouble (no broker, unknown topic, refused login, missing
     /// ACL) instead of telling it and trying on.
@@ -177,7 +177,7 @@ pub(crate) struct DeliveryArgs {
         value_parser = BoolishValueParser::new(),
         help_heading = "Start and end"
     )]
-    fail_fast: bool,
+    pub(crate) fail_fast: bool,
 
     /// How long handlers may go on when their partition goes to another member. 0 to 5m.
     #[arg(
@@ -189,7 +189,7 @@ pub(crate) struct DeliveryArgs {
         value_parser = duration(Duration::ZERO, Duration::from_secs(300)),
         help_heading = "Start and end"
     )]
-    drain_timeout: Duration,
+    pub(crate) drain_timeout: Duration,
 
     /// How long SIGTERM or Ctrl-C may take to finish what is in flight, commit and leave the group.
     /// 100ms to 1h. A second signal ends at once.
@@ -202,7 +202,7 @@ pub(crate) struct DeliveryArgs {
         value_parser = duration(100 * MS, Duration::from_secs(3_600)),
         help_heading = "Start and end"
     )]
-    shutdown_timeout: Duration,
+    pub(crate) shutdown_timeout: Duration,
 }
 
 impl DeliveryArgs {

@@ -7,6 +7,7 @@ use tidegate::gate::{GateChange, WhenShut, Window};
 use tidegate::{Producer, TopicGate};
 
 use super::values::duration;
+use crate::check::plan::Gated;
 use crate::exit::Failure;
 
 const MS: Duration = Duration::from_millis(1);
@@ -46,7 +47,7 @@ pub(crate) struct GateArgs {
         default_value = "2s",
         value_parser = duration(100 * MS, HOUR)
     )]
-    target: Duration,
+    pub(crate) target: Duration,
 
     /// A fixed number of outstanding records instead of a window that follows the drain time. 1 to
     /// 1,000,000,000.
@@ -57,7 +58,7 @@ pub(crate) struct GateArgs {
         hide_env_values = true,
         value_parser = clap::value_parser!(u64).range(1..=1_000_000_000)
     )]
-    fixed_window: Option<u64>,
+    pub(crate) fixed_window: Option<u64>,
 
     /// At most so many records a second. 1 to 100,000,000; no limit if not given.
     #[arg(
@@ -67,7 +68,7 @@ pub(crate) struct GateArgs {
         hide_env_values = true,
         value_parser = clap::value_parser!(u32).range(1..=100_000_000)
     )]
-    rate: Option<u32>,
+    pub(crate) rate: Option<u32>,
 
     /// Records a second when how far a group is cannot be known, or it does nothing. 0 to 1,000,000.
     #[arg(
@@ -78,7 +79,7 @@ pub(crate) struct GateArgs {
         default_value_t = 1,
         value_parser = clap::value_parser!(u32).range(0..=1_000_000)
     )]
-    floor_rate: u32,
+    pub(crate) floor_rate: u32,
 
     /// For how long the last window is kept when how far a group is cannot be known. 0 to 1h.
     #[arg(
@@ -89,7 +90,7 @@ pub(crate) struct GateArgs {
         default_value = "10s",
         value_parser = duration(Duration::ZERO, HOUR)
     )]
-    grace: Duration,
+    pub(crate) grace: Duration,
 
     /// The longest time until it is asked again how far the groups are. 10ms to 1m.
     #[arg(
@@ -104,6 +105,19 @@ pub(crate) struct GateArgs {
 }
 
 impl GateArgs {
+    /// What is known of the gate of a topic that follows these groups.
+    pub(crate) fn gated(&self, topic: String, groups: Vec<String>) -> Gated {
+        Gated {
+            topic,
+            groups,
+            target: self.target,
+            fixed_window: self.fixed_window,
+            rate: self.rate,
+            floor_rate: self.floor_rate,
+            grace: self.grace,
+        }
+    }
+
     /// What of them a producer takes over while it runs.
     pub(crate) fn change(&self, when_shut: WhenShut) -> GateChange {
         GateChange {

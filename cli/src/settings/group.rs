@@ -23,7 +23,7 @@ pub(crate) struct TopicsArgs {
         value_delimiter = ' ',
         value_parser = topic_or_pattern
     )]
-    topics: Vec<String>,
+    pub(crate) topics: Vec<String>,
 }
 
 impl TopicsArgs {
@@ -57,7 +57,7 @@ pub(crate) struct GroupArgs {
         hide_env_values = true,
         value_parser = NonEmptyStringValueParser::new()
     )]
-    group_instance_id: Option<String>,
+    pub(crate) group_instance_id: Option<String>,
 }
 
 impl GroupArgs {

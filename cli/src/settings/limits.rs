@@ -69,7 +69,7 @@ pub(crate) struct LimitArgs {
         default_value = "64MiB",
         value_parser = size(1 << 10, 1 << 40)
     )]
-    max_bytes: ByteSize,
+    pub(crate) max_bytes: ByteSize,
 
     /// How many records may wait in memory beside those being handled. 1 to 1,000,000; the rest
     /// stays in Kafka.
@@ -81,7 +81,7 @@ pub(crate) struct LimitArgs {
         default_value_t = 4_096,
         value_parser = clap::value_parser!(u32).range(1..=1_000_000)
     )]
-    max_queued: u32,
+    pub(crate) max_queued: u32,
 
     /// How many offsets a partition may be ahead of its first unfinished record. 1 to 2^40.
     #[arg(
@@ -92,7 +92,7 @@ pub(crate) struct LimitArgs {
         default_value_t = 131_072,
         value_parser = clap::value_parser!(u64).range(1..=1 << 40)
     )]
-    max_window: u64,
+    pub(crate) max_window: u64,
 
     /// How often finished records are committed. 1ms to 1m.
     #[arg(
@@ -103,7 +103,7 @@ pub(crate) struct LimitArgs {
         default_value = "200ms",
         value_parser = duration(MS, Duration::from_secs(60))
     )]
-    commit_interval: Duration,
+    pub(crate) commit_interval: Duration,
 
     /// Without a successful commit for so long, nothing more is read until one succeeds. 100ms to
     /// 1h.
@@ -115,7 +115,7 @@ pub(crate) struct LimitArgs {
         default_value = "3s",
         value_parser = duration(100 * MS, Duration::from_secs(3_600))
     )]
-    commit_stall: Duration,
+    pub(crate) commit_stall: Duration,
 
     /// The broker's offset.metadata.max.bytes, which bounds what a commit says of records that
     /// finished out of order. 128 to 65,536, or 0 to say nothing, so that they are repeated after
@@ -128,7 +128,7 @@ pub(crate) struct LimitArgs {
         default_value_t = 4_096,
         value_parser = metadata_bytes
     )]
-    metadata_max_bytes: u32,
+    pub(crate) metadata_max_bytes: u32,
 
     /// The most worker tasks that run handlers. 1 to 64; as many as there are cores if not given.
     #[arg(

@@ -17,6 +17,7 @@ fn help_is_as_kept() {
         "ingest",
         "redrive",
         "lag",
+        "check",
         "bench",
         "bench load",
         "bench consume",

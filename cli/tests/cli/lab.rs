@@ -1,10 +1,14 @@
-//! `tidegate lab`: without a broker, from the command line to the report.
+//! `tidegate lab`: from the command line to the report. What is played on a cluster here is short; what
+//! is measured there is in a test binary of its own.
 
 use std::io::Write as _;
 
+use nix::sys::signal::Signal;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use serde_json::Value;
+use tidegate_testkit::kafka::Broker;
 
-use crate::process::Call;
+use crate::process::{Call, eventually};
 
 fn json(more: &[&str]) -> Value {
     let args = [&["lab", "--output", "json"], more].concat();
@@ -142,4 +146,31 @@ fn what_cannot_be_played_on_the_clock_is_refused() {
     Call::new(&["lab", "--live", "--strategy", "bounded,closed-loop"]).fail(2, "one strategy");
     Call::new(&["lab", "--live", "--sweep", "concurrency=1,2"]).fail(2, "--sweep");
     Call::new(&["lab", "--live", "-b", "127.0.0.1:1"]).fail(1, "cannot ask for topic");
+}
+
+/// Whether the lab has a topic on the cluster.
+fn has_a_topic() -> bool {
+    let mut config = rdkafka::ClientConfig::new();
+    config.set("bootstrap.servers", Broker::shared().bootstrap());
+    let client: BaseConsumer = config.create().unwrap();
+    let metadata = client.fetch_metadata(None, std::time::Duration::from_secs(15)).unwrap();
+    metadata.topics().iter().any(|topic| topic.name().starts_with("tidegate-lab"))
+}
+
+#[test]
+fn on_a_cluster_the_last_records_are_delivered_and_nothing_is_left_even_by_a_signal() {
+    let live = ["lab", "--live", "-b", Broker::shared().bootstrap(), "--strategy", "bounded:20"];
+    // The producers stop while their last records wait to be sent.
+    let slow = ["--set", "producers.rate=200/s", "--duration", "2s", "-X", "linger.ms=500"];
+    let ended = Call::new(&[&live[..], &slow, &["--output", "json"]].concat()).succeed();
+    let results: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert!(results["strategies"][0]["drain_s"].is_number(), "not everything was handled");
+    assert!(!has_a_topic());
+
+    // Whether it waits for its partitions or has begun.
+    let running = Call::new(&[&live[..], &["--duration", "60s"]].concat()).spawn();
+    eventually("the topic is there", has_a_topic);
+    running.signal(Signal::SIGINT);
+    let ended = running.wait(std::time::Duration::from_secs(30));
+    assert!(ended.code.is_some() && !has_a_topic(), "{ended:#?}");
 }

@@ -2,11 +2,12 @@
 //!
 //! All in one test binary, so that its tests share a broker: `help`, `usage`, `config` and `lab` (no broker),
 //! `stdout`, `exec`, `http`, `ends` (how a run ends), `trouble`, `secure`,
-//! `produce`, `ingest`, `redrive`, `lag`, `bench` and `admin` (the port for metrics and probes).
+//! `produce`, `ingest`, `redrive`, `lag`, `check`, `bench` and `admin` (the port for metrics and probes).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod admin;
 mod bench;
+mod check;
 mod config;
 mod ends;
 mod exec;

@@ -3,8 +3,8 @@
 //!
 //! What it needs and the safe interface hides: batch reads from one partition's queue, the events
 //! of the main queue one by one, an assignment that is acknowledged later than its event, commits
-//! with metadata that are answered by an event, and the admin requests of assignments and probes (on
-//! a consumer's own connection).
+//! with metadata that are answered by an event, the admin requests of assignments and probes (on
+//! a consumer's own connection), and descriptions with what a login may do.
 //!
 //! The safety arguments, once for all of it:
 //! - **Lifetime.** Everything here holds an `Arc` of the client, and the client is destroyed only
@@ -19,6 +19,7 @@ mod admin;
 mod bare;
 mod client;
 mod committed;
+mod describe;
 mod event;
 mod partition;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod testing;
 pub(crate) use admin::{AdminAnswer, TopicFacts};
 pub(crate) use bare::BareClient;
 pub(crate) use client::{NativeClient, OffsetPoint, Sought};
+pub(crate) use describe::DescribingClient;
 pub(crate) use event::{Answer, NativeEvent, Rebalance};
 pub(crate) use partition::PartitionQueue;
 #[cfg(test)]

@@ -219,33 +219,10 @@ impl ProducerBuilder {
     /// When a limit is outside its range, something is missing, or a property is not accepted.
     pub fn build(self) -> Result<Producer, ProducerBuildError> {
         let config = self.to_client_config()?;
-        ConfigError::number("max_on_their_way", self.max_records.into(), 1, 1_000_000)?;
-        ConfigError::number("max_bytes_on_their_way", self.max_bytes.into(), 1_024, 1 << 30)?;
-        let interval = self.probe.as_ref().map_or(self.probe_interval, Probe::interval);
-        let listener = self.listener.unwrap_or_else(|| Arc::new(log));
+        let topics = self.gated()?;
+        let interval = self.interval();
         let group = self.topics.iter().find_map(|topic| topic.groups.first().cloned());
-        let mut topics: Vec<Arc<Topic>> = Vec::new();
-        for topic in self.topics {
-            let TopicGate { name, groups, mut config } = topic;
-            if name.is_empty() || groups.iter().any(String::is_empty) {
-                return Err(SettingsError::Missing("a name of a topic or a group").into());
-            }
-            no_nul("a topic", &name)?;
-            groups.iter().try_for_each(|group| no_nul("a group", group))?;
-            if let Some(group) = (1..groups.len()).find(|i| groups[..*i].contains(&groups[*i])) {
-                return Err(ProducerBuildError::Twice(format!("group {}", groups[group])));
-            }
-            config.groups = u32::try_from(groups.len()).unwrap_or(u32::MAX);
-            config.probe_interval = interval;
-            let gate = Gate::new(config, clock::now())?;
-            match topics.binary_search_by(|topic| topic.name.cmp(&name)) {
-                Ok(_) => return Err(ProducerBuildError::Twice(format!("topic {name}"))),
-                Err(at) => {
-                    let made = Topic::new(name, groups, gate, Arc::clone(&listener));
-                    topics.insert(at, Arc::new(made));
-                }
-            }
-        }
+        let listener = self.listener.unwrap_or_else(|| Arc::new(log));
         let room = Arc::new(Room::new(self.max_records, self.max_bytes));
         let on_their_way = Arc::new(OnTheirWay::new(topics.len()));
         let settling = Arc::new(Settling { topics, room, on_their_way });
@@ -267,6 +244,50 @@ impl ProducerBuilder {
             probe.follow(topic as Weak<dyn Follower>);
         }
         Ok(Producer::new(Inner { settling, client, listener, probe }))
+    }
+
+    /// Whether [`build`](Self::build) takes these settings. Nothing begins to connect.
+    ///
+    /// # Errors
+    /// As those of [`build`](Self::build).
+    pub fn check(&self) -> Result<(), ProducerBuildError> {
+        self.to_client_config()?;
+        self.gated().map(|_| ())
+    }
+
+    fn interval(&self) -> Duration {
+        self.probe.as_ref().map_or(self.probe_interval, Probe::interval)
+    }
+
+    /// The topics with their gates, sorted by name.
+    fn gated(&self) -> Result<Vec<Arc<Topic>>, ProducerBuildError> {
+        ConfigError::number("max_on_their_way", self.max_records.into(), 1, 1_000_000)?;
+        ConfigError::number("max_bytes_on_their_way", self.max_bytes.into(), 1_024, 1 << 30)?;
+        let listener = self.listener.clone().unwrap_or_else(|| Arc::new(log));
+        let interval = self.interval();
+        let mut topics: Vec<Arc<Topic>> = Vec::new();
+        for topic in self.topics.iter().cloned() {
+            let TopicGate { name, groups, mut config } = topic;
+            if name.is_empty() || groups.iter().any(String::is_empty) {
+                return Err(SettingsError::Missing("a name of a topic or a group").into());
+            }
+            no_nul("a topic", &name)?;
+            groups.iter().try_for_each(|group| no_nul("a group", group))?;
+            if let Some(group) = (1..groups.len()).find(|i| groups[..*i].contains(&groups[*i])) {
+                return Err(ProducerBuildError::Twice(format!("group {}", groups[group])));
+            }
+            config.groups = u32::try_from(groups.len()).unwrap_or(u32::MAX);
+            config.probe_interval = interval;
+            let gate = Gate::new(config, clock::now())?;
+            match topics.binary_search_by(|topic| topic.name.cmp(&name)) {
+                Ok(_) => return Err(ProducerBuildError::Twice(format!("topic {name}"))),
+                Err(at) => {
+                    let made = Topic::new(name, groups, gate, Arc::clone(&listener));
+                    topics.insert(at, Arc::new(made));
+                }
+            }
+        }
+        Ok(topics)
     }
 
     /// The same client without a gate in front: the partitioner and the bounds are the client's own.

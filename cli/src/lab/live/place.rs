@@ -41,18 +41,15 @@ enum Kind {
 pub(super) type Consuming = JoinHandle<Result<Summary, RunError>>;
 
 impl Place {
-    /// The log, with a topic of its own.
-    pub(super) async fn make(
+    /// The log, or a cluster that answers.
+    pub(super) fn find(
         scenario: &Scenario,
         connection: Option<Connection>,
     ) -> Result<Self, Failure> {
         let partitions = scenario.topic.partitions;
-        let count = i32::try_from(partitions).unwrap_or(i32::MAX);
         let Some(connection) = connection else {
-            let log = MemoryLog::new();
-            let made = log.create_topic(TOPIC, count);
-            made.map_err(|error| Failure::Failed(error.to_string()))?;
-            return Ok(Self { topic: TOPIC.to_owned(), partitions, kind: Kind::Memory(log) });
+            let kind = Kind::Memory(MemoryLog::new());
+            return Ok(Self { topic: TOPIC.to_owned(), partitions, kind });
         };
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let topic =
@@ -61,9 +58,19 @@ impl Place {
         // A cluster that is not there is told sooner, and better, by this question.
         let observer = Observer::new(&connection, &topic)?;
         tokio::task::block_in_place(|| observer.partitions(&topic))?;
-        admin.create_topic(&topic, count).await?;
         let kind = Kind::Kafka { connection, admin, probe: OnceLock::new() };
         Ok(Self { topic, partitions, kind })
+    }
+
+    /// Makes a topic of its own there.
+    pub(super) async fn make(&self) -> Result<(), Failure> {
+        let count = i32::try_from(self.partitions).unwrap_or(i32::MAX);
+        match &self.kind {
+            Kind::Memory(log) => log
+                .create_topic(&self.topic, count)
+                .map_err(|error| Failure::Failed(error.to_string())),
+            Kind::Kafka { admin, .. } => admin.create_topic(&self.topic, count).await,
+        }
     }
 
     /// The name of the group is that of the topic: both are its own.
@@ -155,15 +162,12 @@ impl Place {
     pub(super) async fn wait_for_partitions(
         &self,
         monitor: &Monitor,
-        consumer: &mut Consuming,
+        consumer: &Consuming,
     ) -> Result<(), Failure> {
         let deadline = Instant::now() + PATIENCE;
         while monitor.snapshot().partitions.len() < self.partitions as usize {
             if consumer.is_finished() {
-                return match consumer.await {
-                    Ok(Err(error)) => Err(error.into()),
-                    _ => Err(Failure::Failed("the consumer ended before it began".to_owned())),
-                };
+                return Err(Failure::Failed("the consumer ended before it began".to_owned()));
             }
             if Instant::now() > deadline {
                 let why = format!("the group did not get the partitions of {}", self.topic);

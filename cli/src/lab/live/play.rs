@@ -32,8 +32,11 @@ pub(super) async fn play(
     look: Option<Look>,
 ) -> Result<Played, Failure> {
     let scenario = strategy.applied_to(scenario);
-    let place = Place::make(&scenario, connection).await?;
-    let played = on(&place, scenario, strategy, look).await;
+    let place = Place::find(&scenario, connection)?;
+    // From here on a signal does not end the process, which has something to remove.
+    let mut signals = Signals::listen()?;
+    place.make().await?;
+    let played = on(&place, scenario, strategy, look, &mut signals).await;
     let removed = place.remove().await;
     let played = played?;
     removed.map(|()| played)
@@ -44,6 +47,7 @@ async fn on(
     scenario: Scenario,
     strategy: Strategy,
     look: Option<Look>,
+    signals: &mut Signals,
 ) -> Result<Played, Failure> {
     let live: Arc<OnceLock<Arc<Live>>> = Arc::default();
     let known = Arc::clone(&live);
@@ -59,9 +63,19 @@ async fn on(
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async move { stopped.await.unwrap_or(()) };
     let (monitor, mut consumer) = place.consume(&scenario, strategy, handler, shutdown)?;
-    place.wait_for_partitions(&monitor, &mut consumer).await?;
-    let live = Arc::clone(live.get_or_init(|| Arc::new(Live::new(scenario, strategy, monitor))));
-    let played = act(place, &live, look).await;
+    let begun = tokio::select! {
+        begun = place.wait_for_partitions(&monitor, &consumer) => begun,
+        () = signals.next() => {
+            Err(Failure::Failed("ended by a signal before the first record".to_owned()))
+        }
+    };
+    let played = match begun {
+        Ok(()) => {
+            let live = live.get_or_init(|| Arc::new(Live::new(scenario, strategy, monitor)));
+            act(place, live, look, signals).await
+        }
+        Err(failure) => Err(failure),
+    };
     // Nobody is left to be told if it has ended.
     let _ = stop.send(());
     match timeout(PATIENCE, &mut consumer).await {
@@ -71,7 +85,12 @@ async fn on(
 }
 
 /// What happens between the first record and the last.
-async fn act(place: &Place, live: &Arc<Live>, look: Option<Look>) -> Result<Played, Failure> {
+async fn act(
+    place: &Place,
+    live: &Arc<Live>,
+    look: Option<Look>,
+    signals: &mut Signals,
+) -> Result<Played, Failure> {
     let mut producers = JoinSet::new();
     let plans = live.scenario.producers.clone();
     for (number, plan) in (0..).zip(plans) {
@@ -85,7 +104,6 @@ async fn act(place: &Place, live: &Arc<Live>, look: Option<Look>) -> Result<Play
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut next_event = 0;
     let mut slower = 1.0;
-    let mut signals = Signals::listen()?;
     while live.now() < live.scenario.duration {
         tokio::select! {
             _ = ticks.tick() => {}

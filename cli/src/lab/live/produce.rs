@@ -47,7 +47,8 @@ impl Source {
         }
     }
 
-    /// Produces until it is told to stop, and empties its channel then.
+    /// Produces until it is told to stop. Then it empties its channel, and ends when the log has all of
+    /// it.
     pub(super) async fn run(mut self, live: Arc<Live>) -> Result<(), Failure> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -67,7 +68,7 @@ impl Source {
             before = now;
             self.empty(&live)?;
             if !producing && self.channel.is_empty() {
-                return Ok(());
+                return self.sink.close().await;
             }
         }
     }

@@ -10,6 +10,9 @@ use tidegate_runtime::memory::{MemoryLog, NewRecord};
 
 use crate::exit::Failure;
 
+/// How long the last records may take until the cluster has them.
+const DELIVERY: Duration = Duration::from_secs(30);
+
 /// A record on its way from a producer.
 #[derive(Clone, Debug)]
 pub(super) struct Fresh {
@@ -160,6 +163,20 @@ impl Sink {
                     }
                     Err(error) => Err(failed(&error)),
                 }
+            }
+        }
+    }
+}
+
+impl Sink {
+    /// Waits until the log has everything that was sent: a producer that is dropped before gives up
+    /// what is on its way, and that would be waited for in vain by those who count.
+    pub(super) async fn close(&self) -> Result<(), Failure> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Kafka { producer, .. } => {
+                let closed = producer.close(DELIVERY).await;
+                closed.map_err(|undelivered| Failure::Failed(undelivered.to_string()))
             }
         }
     }

@@ -16,7 +16,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// What is said of a flag that has nothing to do.
 const ONLY: &str = "for an HTTP target, --to http://HOST/PATH or https://HOST/PATH";
 /// How long a call may take if `--timeout` does not say.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
+pub(in crate::run) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Whether requests are CloudEvents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -25,6 +25,11 @@ pub(super) struct Rest {
 }
 
 impl Value {
+    /// Nothing.
+    pub(super) fn none() -> Self {
+        Self(None)
+    }
+
     /// That of a record; a tombstone's is empty.
     pub(super) fn of(record: Arc<Record>) -> Self {
         let rest = Rest { record, sent: 0 };

@@ -98,6 +98,17 @@ impl Template {
         })
     }
 
+    /// The URL if it has no places, and otherwise that of the host.
+    ///
+    /// # Errors
+    /// When it is no URL.
+    pub(super) fn without_places(&self) -> Result<Uri, String> {
+        match &self.fixed {
+            Some(fixed) => Ok(fixed.clone()),
+            None => Self { pieces: Vec::new(), ..self.clone() }.render(|_| None),
+        }
+    }
+
     fn render(&self, value: impl Fn(&Piece) -> Option<Vec<u8>>) -> Result<Uri, String> {
         let mut path = String::from("/");
         for piece in &self.pieces {
