@@ -33,14 +33,12 @@ use crate::settings::{OutputArgs, duration};
 pub(crate) struct CheckArgs {
     /// The file, as --config takes it. Each command with a table in it is checked, with the variables of
     /// this environment.
-    #[arg(value_name = "FILE", env = "TIDEGATE_CHECK_FILE", hide_env_values = true)]
+    #[arg(value_name = "FILE", env = "TIDEGATE_CHECK_FILE")]
     file: PathBuf,
 
     /// Ask neither the cluster nor the target.
     #[arg(
         long,
-        env = "TIDEGATE_OFFLINE",
-        hide_env_values = true,
         value_parser = BoolishValueParser::new(),
         help_heading = "Check"
     )]
@@ -52,7 +50,6 @@ pub(crate) struct CheckArgs {
         long,
         value_name = "DURATION",
         env = "TIDEGATE_CHECK_GRACE",
-        hide_env_values = true,
         default_value = "30s",
         value_parser = duration(Duration::ZERO, Duration::from_secs(24 * 60 * 60)),
         help_heading = "Check"

@@ -24,14 +24,7 @@ use crate::settings::OutputArgs;
 pub(crate) struct Cli {
     /// A TOML file with a key for each flag; a table [run] is for that command alone. The command line
     /// and variables come over it. docs/config.md has all of it.
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "TIDEGATE_CONFIG",
-        hide_env_values = true,
-        help_heading = "Configuration"
-    )]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Configuration")]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
@@ -39,17 +32,30 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// The commands, with -1 taken for a number that is refused by its flag, and not for a flag.
+/// The commands. A flag has a variable, `TIDEGATE_` and its name, unless it names one itself; -1 is taken
+/// for a number that is refused by its flag, and not for a flag.
 pub(crate) fn command() -> clap::Command {
-    fn with_numbers(command: clap::Command) -> clap::Command {
-        command
-            .mut_args(|arg| match arg.get_action().takes_values() {
-                true => arg.allow_negative_numbers(true),
-                false => arg,
-            })
-            .mut_subcommands(with_numbers)
+    fn completed(command: clap::Command) -> clap::Command {
+        // What these two print is no setting.
+        if matches!(command.get_name(), "config" | "completions") {
+            return command;
+        }
+        let command = command.mut_args(|arg| {
+            let arg = match (arg.get_long(), arg.get_env()) {
+                (Some(flag), None) => {
+                    let variable = flag.to_uppercase().replace('-', "_");
+                    arg.env(format!("TIDEGATE_{variable}"))
+                }
+                _ => arg,
+            };
+            let takes_values = arg.get_action().takes_values();
+            // Some are secrets.
+            let arg = arg.hide_env_values(true);
+            if takes_values { arg.allow_negative_numbers(true) } else { arg }
+        });
+        command.mut_subcommands(completed)
     }
-    with_numbers(Cli::command())
+    completed(Cli::command())
 }
 
 /// What can be done.

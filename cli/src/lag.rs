@@ -36,8 +36,6 @@ pub(crate) struct LagArgs {
         short = 'G',
         long,
         value_name = "GROUP",
-        env = "TIDEGATE_GROUP",
-        hide_env_values = true,
         value_parser = NonEmptyStringValueParser::new(),
         help_heading = "Kafka"
     )]
@@ -49,8 +47,6 @@ pub(crate) struct LagArgs {
         short,
         long = "topic",
         value_name = "TOPIC",
-        env = "TIDEGATE_TOPIC",
-        hide_env_values = true,
         value_delimiter = ' ',
         value_parser = topic,
         help_heading = "Kafka"
@@ -61,8 +57,6 @@ pub(crate) struct LagArgs {
     #[arg(
         short,
         long,
-        env = "TIDEGATE_WATCH",
-        hide_env_values = true,
         value_parser = BoolishValueParser::new(),
         help_heading = "Measurement"
     )]
@@ -72,8 +66,6 @@ pub(crate) struct LagArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_INTERVAL",
-        hide_env_values = true,
         default_value = "2s",
         value_parser = duration(100 * MS, Duration::from_secs(60)),
         help_heading = "Measurement"
@@ -84,8 +76,6 @@ pub(crate) struct LagArgs {
     /// is needed.
     #[arg(
         long,
-        env = "TIDEGATE_NO_AGE",
-        hide_env_values = true,
         value_parser = BoolishValueParser::new(),
         help_heading = "Measurement"
     )]

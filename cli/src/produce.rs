@@ -43,8 +43,6 @@ pub(crate) struct ProduceArgs {
         short = 'K',
         long,
         value_name = "TEXT",
-        env = "TIDEGATE_KEY_DELIMITER",
-        hide_env_values = true,
         value_parser = NonEmptyStringValueParser::new(),
         help_heading = "Records"
     )]
@@ -54,8 +52,6 @@ pub(crate) struct ProduceArgs {
     /// partition and timestamp, each of which may be left out.
     #[arg(
         long,
-        env = "TIDEGATE_JSON",
-        hide_env_values = true,
         value_parser = BoolishValueParser::new(),
         conflicts_with = "key_delimiter",
         help_heading = "Records"
@@ -67,8 +63,6 @@ pub(crate) struct ProduceArgs {
         short = 'H',
         long = "header",
         value_name = "NAME=VALUE",
-        env = "TIDEGATE_HEADER",
-        hide_env_values = true,
         value_delimiter = '\n',
         value_parser = property,
         help_heading = "Records"
@@ -76,14 +70,7 @@ pub(crate) struct ProduceArgs {
     headers: Vec<(String, String)>,
 
     /// The partition of every record, instead of that of its key.
-    #[arg(
-        short,
-        long,
-        value_name = "N",
-        env = "TIDEGATE_PARTITION",
-        hide_env_values = true,
-        help_heading = "Records"
-    )]
+    #[arg(short, long, value_name = "N", help_heading = "Records")]
     partition: Option<u32>,
 
     #[command(flatten)]
@@ -93,8 +80,6 @@ pub(crate) struct ProduceArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_DELIVERY_TIMEOUT",
-        hide_env_values = true,
         default_value = "2m",
         value_parser = duration(SECOND, Duration::from_secs(24 * 60 * 60)),
         help_heading = "End"
@@ -106,8 +91,6 @@ pub(crate) struct ProduceArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_SHUTDOWN_TIMEOUT",
-        hide_env_values = true,
         default_value = "25s",
         value_parser = duration(SECOND / 10, 3_600 * SECOND),
         help_heading = "End"

@@ -46,7 +46,7 @@ pub(crate) struct RunArgs {
     group: GroupArgs,
 
     /// Where records go: http://HOST/PATH, exec:COMMAND, stdout or null.
-    #[arg(long, value_name = "TARGET", env = "TIDEGATE_TO", hide_env_values = true)]
+    #[arg(long, value_name = "TARGET")]
     #[arg(value_parser = target::parse, long_help = target::HELP, help_heading = "Target")]
     to: Target,
 

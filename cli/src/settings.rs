@@ -1,10 +1,9 @@
-//! The flags that commands share. Each one's name, `TIDEGATE_*` variable, range, default and
-//! words live here and nowhere else; flags of one command only are with that command.
+//! The flags that commands share. Each one's name, range, default and words live here and nowhere else;
+//! flags of one command only are with that command. Variables are named after flags, by `cli`.
 //!
-//! `connection` (cluster and properties) with `java` (Java's property files), `group`, `limits`
-//! (what every consumer has), `gate` (what a producer
-//! follows), `delivery` (attempts, start and end of a run), `output`. `values`
-//! reads sizes, durations and dates.
+//! `connection` (cluster and properties) with `java` (Java's property files), `group`, `limits` (what
+//! every consumer has), `gate` (what a producer follows), `delivery` (attempts, start and end of a run),
+//! `output`. `values` reads sizes, durations and dates.
 
 mod connection;
 mod delivery;
@@ -31,8 +30,6 @@ pub(crate) struct OneTopicArgs {
         short,
         long,
         value_name = "TOPIC",
-        env = "TIDEGATE_TOPIC",
-        hide_env_values = true,
         value_parser = values::topic,
         help_heading = "Kafka"
     )]

@@ -22,25 +22,17 @@ pub(crate) struct AdminArgs {
     /// Serve /metrics (Prometheus), /snapshot (JSON), /healthz and /readyz there; for example
     /// 127.0.0.1:9464. An address that others can reach needs a token, or --admin-insecure. Port 0
     /// takes one that is free. Nothing is served if not given.
-    #[arg(long, value_name = "IP:PORT", env = "TIDEGATE_ADMIN", hide_env_values = true)]
+    #[arg(long, value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
 
     /// A file with the token that requests to the admin port must have (Authorization: Bearer
     /// TOKEN). Without this flag the variable TIDEGATE_ADMIN_TOKEN may hold the token itself.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "TIDEGATE_ADMIN_TOKEN_FILE",
-        hide_env_values = true,
-        requires = "admin"
-    )]
+    #[arg(long, value_name = "FILE", requires = "admin")]
     admin_token_file: Option<PathBuf>,
 
     /// Serve the admin port where others can reach it without asking for a token.
     #[arg(
         long,
-        env = "TIDEGATE_ADMIN_INSECURE",
-        hide_env_values = true,
         value_parser = BoolishValueParser::new(),
         requires = "admin"
     )]

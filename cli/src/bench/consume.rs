@@ -30,8 +30,6 @@ pub(crate) struct ConsumeArgs {
         short = 'G',
         long,
         value_name = "GROUP",
-        env = "TIDEGATE_GROUP",
-        hide_env_values = true,
         value_parser = clap::builder::NonEmptyStringValueParser::new(),
         help_heading = "Kafka"
     )]
@@ -45,7 +43,6 @@ pub(crate) struct ConsumeArgs {
         long,
         value_name = "DURATION",
         env = "TIDEGATE_BENCH_WORK",
-        hide_env_values = true,
         default_value = "0",
         value_parser = duration(Duration::ZERO, Duration::from_secs(3_600)),
         help_heading = "Measurement"
@@ -57,7 +54,6 @@ pub(crate) struct ConsumeArgs {
         long,
         value_name = "N",
         env = "TIDEGATE_BENCH_MAX_RECORDS",
-        hide_env_values = true,
         value_parser = clap::value_parser!(u64).range(1..),
         help_heading = "Measurement"
     )]

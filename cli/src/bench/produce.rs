@@ -33,7 +33,6 @@ pub(crate) struct ProduceArgs {
     #[arg(
         long,
         env = "TIDEGATE_BENCH_BARE",
-        hide_env_values = true,
         value_parser = BoolishValueParser::new(),
         help_heading = "Measurement"
     )]

@@ -27,7 +27,6 @@ pub(crate) struct RawArgs {
         long,
         value_name = "N",
         env = "TIDEGATE_BENCH_MAX_RECORDS",
-        hide_env_values = true,
         value_parser = clap::value_parser!(u64).range(1..),
         help_heading = "Measurement"
     )]

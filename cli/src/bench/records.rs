@@ -23,7 +23,6 @@ pub(super) struct RecordArgs {
         long,
         value_name = "N",
         env = "TIDEGATE_BENCH_PARTITIONS",
-        hide_env_values = true,
         default_value_t = 12,
         value_parser = clap::value_parser!(i32).range(1..=10_000),
         help_heading = "Records"
@@ -35,7 +34,6 @@ pub(super) struct RecordArgs {
         long,
         value_name = "N",
         env = "TIDEGATE_BENCH_RECORDS",
-        hide_env_values = true,
         default_value_t = 1_000_000,
         value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000),
         help_heading = "Records"
@@ -47,7 +45,6 @@ pub(super) struct RecordArgs {
         long,
         value_name = "SIZE",
         env = "TIDEGATE_BENCH_VALUE_BYTES",
-        hide_env_values = true,
         default_value = "100",
         value_parser = size(0, 1 << 30),
         help_heading = "Records"
@@ -59,7 +56,6 @@ pub(super) struct RecordArgs {
         long,
         value_name = "N",
         env = "TIDEGATE_BENCH_KEYS",
-        hide_env_values = true,
         default_value_t = 10_000,
         value_parser = clap::value_parser!(u32).range(0..=10_000_000),
         help_heading = "Records"
@@ -72,7 +68,6 @@ pub(super) struct RecordArgs {
         long,
         value_name = "ZIPF",
         env = "TIDEGATE_BENCH_ZIPF",
-        hide_env_values = true,
         default_value_t = 1.0,
         value_parser = exponent,
         help_heading = "Records"
@@ -84,7 +79,6 @@ pub(super) struct RecordArgs {
         long,
         value_name = "N",
         env = "TIDEGATE_BENCH_SEED",
-        hide_env_values = true,
         default_value_t = 1,
         help_heading = "Records"
     )]
@@ -94,7 +88,6 @@ pub(super) struct RecordArgs {
     #[arg(
         long,
         env = "TIDEGATE_BENCH_REPLACE",
-        hide_env_values = true,
         value_parser = BoolishValueParser::new(),
         help_heading = "Records"
     )]

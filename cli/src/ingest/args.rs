@@ -47,8 +47,6 @@ pub(crate) struct IngestArgs {
         short,
         long = "topic",
         value_name = "TOPIC[=GROUP,...]",
-        env = "TIDEGATE_TOPIC",
-        hide_env_values = true,
         required = true,
         value_delimiter = ' ',
         value_parser = served,
@@ -58,65 +56,34 @@ pub(crate) struct IngestArgs {
 
     /// Where to listen. An address that others can reach needs a token, or --insecure. Port 0 takes
     /// one that is free.
-    #[arg(
-        long,
-        value_name = "IP:PORT",
-        env = "TIDEGATE_LISTEN",
-        hide_env_values = true,
-        default_value = "127.0.0.1:8080",
-        help_heading = "HTTP"
-    )]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080", help_heading = "HTTP")]
     pub(super) listen: SocketAddr,
 
     /// A file with the token that requests must have (Authorization: Bearer TOKEN). Without this flag
     /// the variable TIDEGATE_TOKEN may hold the token itself.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "TIDEGATE_TOKEN_FILE",
-        hide_env_values = true,
-        help_heading = "HTTP"
-    )]
+    #[arg(long, value_name = "FILE", help_heading = "HTTP")]
     pub(super) token_file: Option<PathBuf>,
 
     /// Listen where others can reach it without asking for a token.
     #[arg(
         long,
-        env = "TIDEGATE_INSECURE",
-        hide_env_values = true,
         value_parser = BoolishValueParser::new(),
         help_heading = "HTTP"
     )]
     pub(super) insecure: bool,
 
     /// The certificate and those that vouch for it, in PEM: HTTPS instead of HTTP.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "TIDEGATE_TLS_CERT",
-        hide_env_values = true,
-        requires = "tls_key",
-        help_heading = "HTTP"
-    )]
+    #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = "HTTP")]
     tls_cert: Option<PathBuf>,
 
     /// The certificate's private key, in PEM.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "TIDEGATE_TLS_KEY",
-        hide_env_values = true,
-        requires = "tls_cert",
-        help_heading = "HTTP"
-    )]
+    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "HTTP")]
     tls_key: Option<PathBuf>,
 
     /// The largest body of a request. 1B to 512MiB.
     #[arg(
         long,
         value_name = "SIZE",
-        env = "TIDEGATE_MAX_BODY",
-        hide_env_values = true,
         default_value = "1MiB",
         value_parser = size(1, 512 << 20),
         help_heading = "HTTP"
@@ -128,8 +95,6 @@ pub(crate) struct IngestArgs {
     #[arg(
         long,
         value_name = "SIZE",
-        env = "TIDEGATE_MAX_BYTES",
-        hide_env_values = true,
         default_value = "64MiB",
         value_parser = size(8 << 20, 4_095 << 20),
         help_heading = "HTTP"
@@ -141,8 +106,6 @@ pub(crate) struct IngestArgs {
     #[arg(
         long,
         value_name = "N",
-        env = "TIDEGATE_MAX_CONNECTIONS",
-        hide_env_values = true,
         value_parser = clap::value_parser!(u32).range(1..=1_000_000),
         help_heading = "HTTP"
     )]
@@ -152,8 +115,6 @@ pub(crate) struct IngestArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_HEADER_TIMEOUT",
-        hide_env_values = true,
         default_value = "10s",
         value_parser = duration(10 * MS, HOUR),
         help_heading = "HTTP"
@@ -165,8 +126,6 @@ pub(crate) struct IngestArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_BODY_TIMEOUT",
-        hide_env_values = true,
         default_value = "30s",
         value_parser = duration(10 * MS, HOUR),
         help_heading = "HTTP"
@@ -177,8 +136,6 @@ pub(crate) struct IngestArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_IDLE_TIMEOUT",
-        hide_env_values = true,
         default_value = "1m",
         value_parser = duration(10 * MS, HOUR),
         help_heading = "HTTP"
@@ -196,8 +153,6 @@ pub(crate) struct IngestArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_MAX_WAIT",
-        hide_env_values = true,
         default_value = "0",
         value_parser = duration(Duration::ZERO, HOUR),
         help_heading = "Gate"
@@ -205,22 +160,13 @@ pub(crate) struct IngestArgs {
     max_wait: Duration,
 
     /// The status of an answer while the gate is shut.
-    #[arg(
-        long,
-        value_name = "STATUS",
-        env = "TIDEGATE_SHUT_STATUS",
-        hide_env_values = true,
-        default_value = "429",
-        help_heading = "Gate"
-    )]
+    #[arg(long, value_name = "STATUS", default_value = "429", help_heading = "Gate")]
     shut_status: ShutStatus,
 
     /// For how long the delivery of a record is tried. 1s to 1day.
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_DELIVERY_TIMEOUT",
-        hide_env_values = true,
         default_value = "30s",
         value_parser = duration(SECOND, 24 * HOUR),
         help_heading = "End"
@@ -232,8 +178,6 @@ pub(crate) struct IngestArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_SHUTDOWN_TIMEOUT",
-        hide_env_values = true,
         default_value = "25s",
         value_parser = duration(100 * MS, HOUR),
         help_heading = "End"

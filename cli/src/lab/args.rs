@@ -15,24 +15,13 @@ use crate::settings::{ConnectionArgs, duration, property};
 #[derive(Debug, Args)]
 pub(crate) struct LabArgs {
     /// A shipped scenario (see --list), or a file that ends in .toml.
-    #[arg(
-        value_name = "SCENARIO",
-        env = "TIDEGATE_LAB_SCENARIO",
-        hide_env_values = true,
-        default_value = "incident"
-    )]
+    #[arg(value_name = "SCENARIO", env = "TIDEGATE_LAB_SCENARIO", default_value = "incident")]
     pub(super) scenario: String,
 
     /// How records are consumed, in place of what the scenario compares; once for each, or with
     /// commas. unbounded, unbounded:commit-when-done, bounded, small-buffers, closed-loop; the last
     /// three also with a number of permits, as in bounded:600.
-    #[arg(
-        long,
-        value_name = "STRATEGY",
-        env = "TIDEGATE_LAB_STRATEGY",
-        hide_env_values = true,
-        value_delimiter = ','
-    )]
+    #[arg(long, value_name = "STRATEGY", env = "TIDEGATE_LAB_STRATEGY", value_delimiter = ',')]
     strategy: Vec<Strategy>,
 
     /// Change a setting of the scenario: its name in the file, as in downstream.service=200ms or
@@ -42,13 +31,12 @@ pub(crate) struct LabArgs {
         long,
         value_name = "KEY=VALUE",
         env = "TIDEGATE_LAB_SET",
-        hide_env_values = true,
         value_parser = property
     )]
     set: Vec<(String, String)>,
 
     /// Everything random follows from this number. Without it the scenario's own.
-    #[arg(long, value_name = "N", env = "TIDEGATE_LAB_SEED", hide_env_values = true)]
+    #[arg(long, value_name = "N", env = "TIDEGATE_LAB_SEED")]
     seed: Option<u64>,
 
     /// For how long producers produce, in virtual time. 1 s to 1 h. Without it the scenario's own.
@@ -56,14 +44,13 @@ pub(crate) struct LabArgs {
         long,
         value_name = "TIME",
         env = "TIDEGATE_LAB_DURATION",
-        hide_env_values = true,
         value_parser = duration(Duration::from_secs(1), Duration::from_secs(3_600))
     )]
     duration: Option<Duration>,
 
     /// Play the scenario over a range of one setting and show what becomes of throughput, age and
     /// memory: concurrency=10..1000, or a list as in downstream.service=50ms,100ms,200ms.
-    #[arg(long, value_name = "KEY=RANGE", env = "TIDEGATE_LAB_SWEEP", hide_env_values = true)]
+    #[arg(long, value_name = "KEY=RANGE", env = "TIDEGATE_LAB_SWEEP")]
     pub(super) sweep: Option<Sweep>,
 
     /// Play it in real time, through the real runtime and a log in memory, or with --brokers on a
@@ -73,7 +60,6 @@ pub(crate) struct LabArgs {
     #[arg(
         long,
         env = "TIDEGATE_LAB_LIVE",
-        hide_env_values = true,
         value_parser = BoolishValueParser::new(),
         conflicts_with = "sweep"
     )]
@@ -83,7 +69,7 @@ pub(crate) struct LabArgs {
     pub(super) connection: ConnectionArgs,
 
     /// Write a report: a page that needs nothing else (.html), or a picture (.svg).
-    #[arg(long, value_name = "FILE", env = "TIDEGATE_LAB_REPORT", hide_env_values = true)]
+    #[arg(long, value_name = "FILE", env = "TIDEGATE_LAB_REPORT")]
     #[arg(help_heading = "Result")]
     pub(super) report: Option<PathBuf>,
 
@@ -91,7 +77,6 @@ pub(crate) struct LabArgs {
     #[arg(
         long,
         env = "TIDEGATE_LAB_LIST",
-        hide_env_values = true,
         value_parser = BoolishValueParser::new(),
         help_heading = "Result"
     )]
@@ -101,7 +86,6 @@ pub(crate) struct LabArgs {
     #[arg(
         long,
         env = "TIDEGATE_LAB_PRINT",
-        hide_env_values = true,
         value_parser = BoolishValueParser::new(),
         help_heading = "Result"
     )]

@@ -28,8 +28,6 @@ pub(crate) struct RedriveArgs {
         short = 'G',
         long,
         value_name = "GROUP",
-        env = "TIDEGATE_GROUP",
-        hide_env_values = true,
         value_parser = NonEmptyStringValueParser::new(),
         help_heading = "Kafka"
     )]
@@ -39,8 +37,6 @@ pub(crate) struct RedriveArgs {
     #[arg(
         long,
         value_name = "TOPIC",
-        env = "TIDEGATE_TO_TOPIC",
-        hide_env_values = true,
         value_parser = topic,
         help_heading = "Target"
     )]
@@ -49,8 +45,6 @@ pub(crate) struct RedriveArgs {
     /// Each goes to the partition that it came from, instead of that of its key.
     #[arg(
         long,
-        env = "TIDEGATE_ORIGINAL_PARTITION",
-        hide_env_values = true,
         value_parser = BoolishValueParser::new(),
         conflicts_with = "to_topic",
         help_heading = "Target"
@@ -61,8 +55,6 @@ pub(crate) struct RedriveArgs {
     /// delete old ones soon.
     #[arg(
         long,
-        env = "TIDEGATE_ORIGINAL_TIMESTAMP",
-        hide_env_values = true,
         value_parser = BoolishValueParser::new(),
         help_heading = "Target"
     )]
@@ -72,8 +64,6 @@ pub(crate) struct RedriveArgs {
     #[arg(
         long,
         value_name = "TOPIC",
-        env = "TIDEGATE_ORIGINAL_TOPIC",
-        hide_env_values = true,
         value_delimiter = ' ',
         value_parser = topic,
         help_heading = "Selection"
@@ -84,22 +74,13 @@ pub(crate) struct RedriveArgs {
     #[arg(
         long,
         value_name = "TEXT",
-        env = "TIDEGATE_REASON",
-        hide_env_values = true,
         value_parser = NonEmptyStringValueParser::new(),
         help_heading = "Selection"
     )]
     reason: Option<String>,
 
     /// Only those with exactly this key. May be repeated; in the environment, one a line.
-    #[arg(
-        long,
-        value_name = "TEXT",
-        env = "TIDEGATE_KEY",
-        hide_env_values = true,
-        value_delimiter = '\n',
-        help_heading = "Selection"
-    )]
+    #[arg(long, value_name = "TEXT", value_delimiter = '\n', help_heading = "Selection")]
     key: Vec<String>,
 
     /// Only those that became letters at this time or later: a time like 2026-03-01T12:00:00Z, or
@@ -107,8 +88,6 @@ pub(crate) struct RedriveArgs {
     #[arg(
         long,
         value_name = "TIME",
-        env = "TIDEGATE_SINCE",
-        hide_env_values = true,
         value_parser = instant,
         conflicts_with = "younger_than",
         help_heading = "Selection"
@@ -119,8 +98,6 @@ pub(crate) struct RedriveArgs {
     #[arg(
         long,
         value_name = "TIME",
-        env = "TIDEGATE_UNTIL",
-        hide_env_values = true,
         value_parser = instant,
         conflicts_with = "older_than",
         help_heading = "Selection"
@@ -131,8 +108,6 @@ pub(crate) struct RedriveArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_YOUNGER_THAN",
-        hide_env_values = true,
         value_parser = duration(SECOND, 36_500 * DAY),
         help_heading = "Selection"
     )]
@@ -142,8 +117,6 @@ pub(crate) struct RedriveArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_OLDER_THAN",
-        hide_env_values = true,
         value_parser = duration(SECOND, 36_500 * DAY),
         help_heading = "Selection"
     )]
@@ -152,8 +125,6 @@ pub(crate) struct RedriveArgs {
     /// Move them. Without this flag they are only counted.
     #[arg(
         long,
-        env = "TIDEGATE_YES",
-        hide_env_values = true,
         value_parser = BoolishValueParser::new(),
         help_heading = "Move"
     )]
@@ -163,8 +134,6 @@ pub(crate) struct RedriveArgs {
     #[arg(
         long,
         value_name = "RECORDS",
-        env = "TIDEGATE_RATE",
-        hide_env_values = true,
         value_parser = clap::value_parser!(u32).range(1..=1_000_000),
         help_heading = "Move"
     )]
@@ -174,8 +143,6 @@ pub(crate) struct RedriveArgs {
     #[arg(
         long,
         value_name = "N",
-        env = "TIDEGATE_MAX_RECORDS",
-        hide_env_values = true,
         value_parser = clap::value_parser!(u64).range(1..),
         help_heading = "Move"
     )]
@@ -186,8 +153,6 @@ pub(crate) struct RedriveArgs {
     #[arg(
         long,
         value_name = "N",
-        env = "TIDEGATE_CONCURRENCY",
-        hide_env_values = true,
         default_value_t = 1_000,
         value_parser = clap::value_parser!(u32).range(1..=10_000),
         help_heading = "Move"
@@ -198,8 +163,6 @@ pub(crate) struct RedriveArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_DELIVERY_TIMEOUT",
-        hide_env_values = true,
         default_value = "2m",
         value_parser = duration(SECOND, DAY),
         help_heading = "Move"
@@ -211,8 +174,6 @@ pub(crate) struct RedriveArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_SHUTDOWN_TIMEOUT",
-        hide_env_values = true,
         default_value = "25s",
         value_parser = duration(100 * MS, 3_600 * SECOND),
         help_heading = "Move"

@@ -21,8 +21,6 @@ pub(crate) struct ConnectionArgs {
         long,
         visible_alias = "bootstrap-server",
         value_name = "HOST:PORT",
-        env = "TIDEGATE_BROKERS",
-        hide_env_values = true,
         value_parser = clap::builder::NonEmptyStringValueParser::new()
     )]
     brokers: Option<String>,
@@ -33,8 +31,6 @@ pub(crate) struct ConnectionArgs {
         short = 'X',
         long = "property",
         value_name = "NAME=VALUE",
-        env = "TIDEGATE_PROPERTY",
-        hide_env_values = true,
         value_delimiter = '\n',
         value_parser = property
     )]
@@ -42,13 +38,7 @@ pub(crate) struct ConnectionArgs {
 
     /// A property file as Java's clients have it (security.protocol, sasl.jaas.config,
     /// ssl.truststore.location ...). Stores are read as PEM.
-    #[arg(
-        short = 'F',
-        long,
-        value_name = "FILE",
-        env = "TIDEGATE_COMMAND_CONFIG",
-        hide_env_values = true
-    )]
+    #[arg(short = 'F', long, value_name = "FILE")]
     command_config: Option<PathBuf>,
 }
 

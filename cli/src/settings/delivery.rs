@@ -41,8 +41,6 @@ pub(crate) struct DeliveryArgs {
     #[arg(
         long,
         value_name = "N",
-        env = "TIDEGATE_RETRIES",
-        hide_env_values = true,
         default_value_t = 5,
         value_parser = clap::value_parser!(u32).range(0..=999_999),
         help_heading = "Attempts"
@@ -50,14 +48,7 @@ pub(crate) struct DeliveryArgs {
     pub(crate) retries: u32,
 
     /// What happens to a record whose last attempt failed.
-    #[arg(
-        long,
-        value_name = "POLICY",
-        env = "TIDEGATE_AFTER_LAST_ATTEMPT",
-        hide_env_values = true,
-        default_value = "stop",
-        help_heading = "Attempts"
-    )]
+    #[arg(long, value_name = "POLICY", default_value = "stop", help_heading = "Attempts")]
     pub(crate) after_last_attempt: LastAttempt,
 
     /// Send a record whose last attempt failed to this topic instead, with its key, value and
@@ -66,8 +57,6 @@ pub(crate) struct DeliveryArgs {
     #[arg(
         long,
         value_name = "TOPIC",
-        env = "TIDEGATE_DEAD_LETTER",
-        hide_env_values = true,
         value_parser = clap::builder::NonEmptyStringValueParser::new(),
         conflicts_with = "after_last_attempt",
         help_heading = "Attempts"
@@ -79,8 +68,6 @@ pub(crate) struct DeliveryArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_BACKOFF",
-        hide_env_values = true,
         default_value = "100ms",
         value_parser = duration(MS, DAY),
         help_heading = "Attempts"
@@ -91,8 +78,6 @@ pub(crate) struct DeliveryArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_BACKOFF_MAX",
-        hide_env_values = true,
         default_value = "30s",
         value_parser = duration(MS, DAY),
         help_heading = "Attempts"
@@ -104,8 +89,6 @@ pub(crate) struct DeliveryArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_TIMEOUT",
-        hide_env_values = true,
         value_parser = duration(MS, DAY),
         help_heading = "Attempts"
     )]
@@ -115,8 +98,6 @@ pub(crate) struct DeliveryArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_STUCK_AFTER",
-        hide_env_values = true,
         default_value = "1m",
         value_parser = duration(MS, DAY),
         help_heading = "Attempts"
@@ -128,30 +109,19 @@ pub(crate) struct DeliveryArgs {
     #[arg(
         long,
         value_name = "START",
-        env = "TIDEGATE_FROM",
-        hide_env_values = true,
         value_parser = start_from,
         help_heading = "Start and end"
     )]
     pub(crate) from: Option<StartFrom>,
 
     /// What happens when the offset to read is not in the log any more.
-    #[arg(
-        long,
-        value_name = "POLICY",
-        env = "TIDEGATE_ON_GAP",
-        hide_env_values = true,
-        default_value = "stop",
-        help_heading = "Start and end"
-    )]
+    #[arg(long, value_name = "POLICY", default_value = "stop", help_heading = "Start and end")]
     pub(crate) on_gap: Gap,
 
     /// Stop when everything is handled up to the end that each partition had at the start.
     /// If a partition stopped before its end, the others are finished and the exit code is 1.
     #[arg(
         long,
-        env = "TIDEGATE_UNTIL_END",
-        hide_env_values = true,
         value_parser = BoolishValueParser::new(),
         help_heading = "Start and end"
     )]
@@ -161,8 +131,6 @@ pub(crate) struct DeliveryArgs {
     #[arg(
         long,
         value_name = "N",
-        env = "TIDEGATE_MAX_RECORDS",
-        hide_env_values = true,
         value_parser = clap::value_parser!(u64).range(1..),
         help_heading = "Start and end"
     )]
@@ -172,8 +140,6 @@ pub(crate) struct DeliveryArgs {
     /// ACL) instead of telling it and trying on.
     #[arg(
         long,
-        env = "TIDEGATE_FAIL_FAST",
-        hide_env_values = true,
         value_parser = BoolishValueParser::new(),
         help_heading = "Start and end"
     )]
@@ -183,8 +149,6 @@ pub(crate) struct DeliveryArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_DRAIN_TIMEOUT",
-        hide_env_values = true,
         default_value = "5s",
         value_parser = duration(Duration::ZERO, Duration::from_secs(300)),
         help_heading = "Start and end"
@@ -196,8 +160,6 @@ pub(crate) struct DeliveryArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_SHUTDOWN_TIMEOUT",
-        hide_env_values = true,
         default_value = "25s",
         value_parser = duration(100 * MS, Duration::from_secs(3_600)),
         help_heading = "Start and end"

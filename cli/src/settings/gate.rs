@@ -22,8 +22,6 @@ pub(crate) struct FollowArgs {
     #[arg(
         long,
         value_name = "GROUP",
-        env = "TIDEGATE_FOLLOW",
-        hide_env_values = true,
         value_delimiter = ' ',
         value_parser = NonEmptyStringValueParser::new()
     )]
@@ -42,8 +40,6 @@ pub(crate) struct GateArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_TARGET",
-        hide_env_values = true,
         default_value = "2s",
         value_parser = duration(100 * MS, HOUR)
     )]
@@ -54,8 +50,6 @@ pub(crate) struct GateArgs {
     #[arg(
         long,
         value_name = "RECORDS",
-        env = "TIDEGATE_FIXED_WINDOW",
-        hide_env_values = true,
         value_parser = clap::value_parser!(u64).range(1..=1_000_000_000)
     )]
     pub(crate) fixed_window: Option<u64>,
@@ -64,8 +58,6 @@ pub(crate) struct GateArgs {
     #[arg(
         long,
         value_name = "RECORDS",
-        env = "TIDEGATE_RATE",
-        hide_env_values = true,
         value_parser = clap::value_parser!(u32).range(1..=100_000_000)
     )]
     pub(crate) rate: Option<u32>,
@@ -74,8 +66,6 @@ pub(crate) struct GateArgs {
     #[arg(
         long,
         value_name = "RECORDS",
-        env = "TIDEGATE_FLOOR_RATE",
-        hide_env_values = true,
         default_value_t = 1,
         value_parser = clap::value_parser!(u32).range(0..=1_000_000)
     )]
@@ -85,8 +75,6 @@ pub(crate) struct GateArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_GRACE",
-        hide_env_values = true,
         default_value = "10s",
         value_parser = duration(Duration::ZERO, HOUR)
     )]
@@ -96,8 +84,6 @@ pub(crate) struct GateArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_PROBE_INTERVAL",
-        hide_env_values = true,
         default_value = "500ms",
         value_parser = duration(10 * MS, Duration::from_secs(60))
     )]

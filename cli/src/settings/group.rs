@@ -17,8 +17,6 @@ pub(crate) struct TopicsArgs {
         short,
         long = "topic",
         value_name = "TOPIC",
-        env = "TIDEGATE_TOPIC",
-        hide_env_values = true,
         required = true,
         value_delimiter = ' ',
         value_parser = topic_or_pattern
@@ -42,8 +40,6 @@ pub(crate) struct GroupArgs {
         short = 'G',
         long,
         value_name = "GROUP",
-        env = "TIDEGATE_GROUP",
-        hide_env_values = true,
         value_parser = NonEmptyStringValueParser::new()
     )]
     group: Option<String>,
@@ -53,8 +49,6 @@ pub(crate) struct GroupArgs {
     #[arg(
         long,
         value_name = "ID",
-        env = "TIDEGATE_GROUP_INSTANCE_ID",
-        hide_env_values = true,
         value_parser = NonEmptyStringValueParser::new()
     )]
     pub(crate) group_instance_id: Option<String>,

@@ -39,21 +39,13 @@ impl Order {
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
     /// Which records wait for which.
-    #[arg(
-        long,
-        value_name = "ORDER",
-        env = "TIDEGATE_ORDERING",
-        hide_env_values = true,
-        default_value = "key"
-    )]
+    #[arg(long, value_name = "ORDER", default_value = "key")]
     pub(crate) ordering: Order,
 
     /// How many records are handled at once. 1 to 100,000.
     #[arg(
         long,
         value_name = "N",
-        env = "TIDEGATE_CONCURRENCY",
-        hide_env_values = true,
         default_value_t = 100,
         value_parser = clap::value_parser!(u32).range(1..=100_000)
     )]
@@ -64,8 +56,6 @@ pub(crate) struct LimitArgs {
     #[arg(
         long,
         value_name = "SIZE",
-        env = "TIDEGATE_MAX_BYTES",
-        hide_env_values = true,
         default_value = "64MiB",
         value_parser = size(1 << 10, 1 << 40)
     )]
@@ -76,8 +66,6 @@ pub(crate) struct LimitArgs {
     #[arg(
         long,
         value_name = "N",
-        env = "TIDEGATE_MAX_QUEUED",
-        hide_env_values = true,
         default_value_t = 4_096,
         value_parser = clap::value_parser!(u32).range(1..=1_000_000)
     )]
@@ -87,8 +75,6 @@ pub(crate) struct LimitArgs {
     #[arg(
         long,
         value_name = "N",
-        env = "TIDEGATE_MAX_WINDOW",
-        hide_env_values = true,
         default_value_t = 131_072,
         value_parser = clap::value_parser!(u64).range(1..=1 << 40)
     )]
@@ -98,8 +84,6 @@ pub(crate) struct LimitArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_COMMIT_INTERVAL",
-        hide_env_values = true,
         default_value = "200ms",
         value_parser = duration(MS, Duration::from_secs(60))
     )]
@@ -110,8 +94,6 @@ pub(crate) struct LimitArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_COMMIT_STALL",
-        hide_env_values = true,
         default_value = "3s",
         value_parser = duration(100 * MS, Duration::from_secs(3_600))
     )]
@@ -123,8 +105,6 @@ pub(crate) struct LimitArgs {
     #[arg(
         long,
         value_name = "BYTES",
-        env = "TIDEGATE_METADATA_MAX_BYTES",
-        hide_env_values = true,
         default_value_t = 4_096,
         value_parser = metadata_bytes
     )]
@@ -134,8 +114,6 @@ pub(crate) struct LimitArgs {
     #[arg(
         long,
         value_name = "N",
-        env = "TIDEGATE_WORKERS",
-        hide_env_values = true,
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=64)
     )]
     workers: Option<usize>,

@@ -22,13 +22,7 @@ pub(crate) enum OutputForm {
 pub(crate) struct OutputArgs {
     /// The form of messages on standard error, and of a result on standard output. Without it: text on a
     /// terminal, JSON lines when piped.
-    #[arg(
-        long,
-        global = true,
-        value_name = "FORM",
-        env = "TIDEGATE_OUTPUT",
-        hide_env_values = true
-    )]
+    #[arg(long, global = true, value_name = "FORM")]
     output: Option<OutputForm>,
 
     /// Say more: -v tells every commit and every expected failure, -vv what the Kafka client logs.
@@ -36,8 +30,6 @@ pub(crate) struct OutputArgs {
         short,
         long,
         global = true,
-        env = "TIDEGATE_VERBOSE",
-        hide_env_values = true,
         action = clap::ArgAction::Count
     )]
     pub(crate) verbose: u8,
@@ -47,8 +39,6 @@ pub(crate) struct OutputArgs {
         short,
         long,
         global = true,
-        env = "TIDEGATE_QUIET",
-        hide_env_values = true,
         value_parser = BoolishValueParser::new(),
         conflicts_with = "verbose"
     )]

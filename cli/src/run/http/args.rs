@@ -45,21 +45,13 @@ pub(super) enum Version {
 #[command(next_help_heading = "HTTP target")]
 pub(crate) struct HttpArgs {
     /// Whether requests are CloudEvents.
-    #[arg(
-        long,
-        value_name = "MODE",
-        env = "TIDEGATE_CLOUDEVENTS",
-        hide_env_values = true,
-        default_value = "binary"
-    )]
+    #[arg(long, value_name = "MODE", default_value = "binary")]
     pub(super) cloudevents: CloudEvents,
 
     /// The media type of values whose record has no header content-type.
     #[arg(
         long,
         value_name = "TYPE",
-        env = "TIDEGATE_CONTENT_TYPE",
-        hide_env_values = true,
         default_value = "application/octet-stream",
         value_parser = media_type
     )]
@@ -71,29 +63,19 @@ pub(crate) struct HttpArgs {
     #[arg(
         long,
         value_name = "STATUS=ACTION",
-        env = "TIDEGATE_ON_STATUS",
-        hide_env_values = true,
         value_delimiter = ' ',
         value_parser = on_status
     )]
     pub(super) on_status: Vec<OnStatus>,
 
     /// Which HTTP is spoken.
-    #[arg(
-        long,
-        value_name = "VERSION",
-        env = "TIDEGATE_HTTP_VERSION",
-        hide_env_values = true,
-        default_value = "auto"
-    )]
+    #[arg(long, value_name = "VERSION", default_value = "auto")]
     pub(super) http_version: Version,
 
     /// How long a connection may take to open, TLS included. 10ms to 1h.
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_CONNECT_TIMEOUT",
-        hide_env_values = true,
         default_value = "5s",
         value_parser = duration(10 * MS, HOUR)
     )]
@@ -104,8 +86,6 @@ pub(crate) struct HttpArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        env = "TIDEGATE_FIRST_BYTE_TIMEOUT",
-        hide_env_values = true,
         default_value = "30s",
         value_parser = duration(10 * MS, HOUR)
     )]
@@ -114,42 +94,24 @@ pub(crate) struct HttpArgs {
     /// A file with a token that is sent with each request (Authorization: Bearer TOKEN). Without this
     /// flag the variable TIDEGATE_TOKEN may hold the token itself. The file is read again when the
     /// target wants another one.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "TIDEGATE_TOKEN_FILE",
-        hide_env_values = true,
-        conflicts_with = "basic_file"
-    )]
+    #[arg(long, value_name = "FILE", conflicts_with = "basic_file")]
     pub(super) token_file: Option<PathBuf>,
 
     /// A file with USER:PASSWORD, sent with each request (Authorization: Basic). Without this flag the
     /// variable TIDEGATE_BASIC may hold it.
-    #[arg(long, value_name = "FILE", env = "TIDEGATE_BASIC_FILE", hide_env_values = true)]
+    #[arg(long, value_name = "FILE")]
     pub(super) basic_file: Option<PathBuf>,
 
     /// Those who may vouch for the target's certificate, in PEM, instead of those this machine trusts.
-    #[arg(long, value_name = "FILE", env = "TIDEGATE_CA", hide_env_values = true)]
+    #[arg(long, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
 
     /// A certificate that is shown to the target, and those that vouch for it, in PEM.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "TIDEGATE_CLIENT_CERT",
-        hide_env_values = true,
-        requires = "client_key"
-    )]
+    #[arg(long, value_name = "FILE", requires = "client_key")]
     pub(super) client_cert: Option<PathBuf>,
 
     /// That certificate's private key, in PEM.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "TIDEGATE_CLIENT_KEY",
-        hide_env_values = true,
-        requires = "client_cert"
-    )]
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
     pub(super) client_key: Option<PathBuf>,
 }
 
