@@ -22,6 +22,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use tokio::runtime::Runtime;
 
+use self::ask::NoFacts;
 use self::facts::Answered;
 use self::file::Checked;
 use self::finding::{Findings, Weight};
@@ -57,6 +58,10 @@ pub(crate) struct CheckArgs {
     grace: Duration,
 }
 
+/// Clusters that are not there, or do not let this login in, and why: each is waited for once. Another
+/// login may be let in, so one is known by its brokers and the properties of who asked.
+type Away = BTreeMap<(String, Vec<(String, String)>), String>;
+
 /// Runs the command.
 ///
 /// # Errors
@@ -65,8 +70,7 @@ pub(crate) fn run(args: &CheckArgs, output: &OutputArgs) -> Result<(), Failure> 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(error.to_string()))?;
     let mut errors = 0;
-    // A cluster that is not there is waited for once.
-    let mut away: BTreeMap<String, String> = BTreeMap::new();
+    let mut away = Away::new();
     for checked in file::read(&args.file)? {
         let findings = findings(&checked, args, &runtime, &mut away);
         errors += findings.count(Weight::Error);
@@ -81,20 +85,17 @@ pub(crate) fn run(args: &CheckArgs, output: &OutputArgs) -> Result<(), Failure> 
     }
 }
 
-fn findings(
-    checked: &Checked,
-    args: &CheckArgs,
-    runtime: &Runtime,
-    away: &mut BTreeMap<String, String>,
-) -> Findings {
+fn findings(checked: &Checked, args: &CheckArgs, runtime: &Runtime, away: &mut Away) -> Findings {
     let mut findings = Findings::default();
     rules::offline(&checked.plan, args.grace, &mut findings);
     if args.offline {
         return findings;
     }
-    let brokers = &checked.plan.connection.brokers;
-    let asked = match away.get(brokers) {
-        Some(why) => Err(why.clone()),
+    let connection = &checked.plan.connection;
+    let brokers = &connection.brokers;
+    let whom = (brokers.clone(), connection.properties.clone());
+    let asked = match away.get(&whom) {
+        Some(why) => Err(NoFacts::Other(why.clone())),
         None => ask::ask(&checked.plan, runtime),
     };
     match asked {
@@ -102,10 +103,11 @@ fn findings(
             findings.good("cluster", format!("the cluster at {brokers} answers"));
             rules::online(&checked.plan, &facts, &mut findings);
         }
-        Err(why) => {
-            away.insert(brokers.clone(), why.clone());
-            findings.error("cluster", why);
+        Err(NoFacts::Unreachable(why)) => {
+            findings.error("cluster", why.clone());
+            away.insert(whom, why);
         }
+        Err(NoFacts::Other(why)) => findings.error("cluster", why),
     }
     match runtime.block_on(checked.ask_target()) {
         None => {}

@@ -21,6 +21,9 @@ const STEP: Duration = Duration::from_secs(2);
 /// How long reading one record of each partition may take.
 const READ: Duration = Duration::from_secs(5);
 
+/// A topic that is asked for where none is named, since all of them would come. It need not be there.
+pub(crate) const NOBODYS: &str = "tidegate-check";
+
 /// What a failed question comes to: a refused property is bad configuration.
 fn failure(what: &str, error: &KafkaError) -> Failure {
     match error {
@@ -68,8 +71,7 @@ impl Observer {
 
     /// The id of some broker of the cluster, if it answers.
     pub(crate) fn a_broker(&self) -> Option<i32> {
-        // A topic has to be named, or all of them would come.
-        let metadata = self.client.fetch_metadata(Some("tidegate"), CALL).ok()?;
+        let metadata = self.client.fetch_metadata(Some(NOBODYS), CALL).ok()?;
         metadata.brokers().first().map(|broker| broker.id())
     }
 
@@ -359,7 +361,10 @@ impl Admin {
         what: &str,
         of: &ResourceSpecifier<'_>,
     ) -> Result<BTreeMap<String, String>, Failure> {
-        let answer = self.client.describe_configs([of], &self.options).await;
+        // What bounds a change on the broker does not bound a question: without this one, the client would
+        // wait for a broker that hangs as long as its sockets do.
+        let options = AdminOptions::new().request_timeout(Some(CALL));
+        let answer = self.client.describe_configs([of], &options).await;
         let answer = answer.map_err(|error| failure(what, &error))?;
         match answer.into_iter().next() {
             Some(Ok(settings)) => {
@@ -417,4 +422,24 @@ pub(crate) fn producer(connection: &Connection, defaults: &[(&str, &str)]) -> Cl
 /// A producer's error in our words.
 pub(crate) fn producer_failure(error: &KafkaError) -> Failure {
     failure("cannot produce", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_broker_that_hangs_is_not_waited_for_beyond_the_time_of_a_question() {
+        // It takes connections, and nobody answers.
+        let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+        let brokers = mute.local_addr().unwrap().to_string();
+        let connection = Connection { brokers, group: None, properties: Vec::new(), reset: None };
+        let admin = Admin::new(&connection).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let since = Instant::now();
+        assert!(runtime.block_on(admin.topic_settings("orders")).is_err());
+        assert!(since.elapsed() < CALL + Duration::from_secs(5), "{:?}", since.elapsed());
+    }
 }

@@ -122,7 +122,8 @@ impl Describer {
         Ok(Self { client, settings: settings.clone() })
     }
 
-    /// Topics, in the order of their names here; each by itself may have failed.
+    /// Topics, in the order of their names here and as many; each by itself may have failed. Half an hour
+    /// is the longest wait.
     ///
     /// # Errors
     /// [`DescribeError::Unreachable`] when the cluster does not answer within this time.
@@ -140,7 +141,8 @@ impl Describer {
         Ok(answer.into_iter().map(|topic| topic.map_err(of_code)).collect())
     }
 
-    /// A group. One that nobody has used is described as not existing, with what would be allowed.
+    /// A group. One that nobody has used is described as not existing, with what would be allowed. Each
+    /// question makes a connection of its own. Half an hour is the longest wait.
     ///
     /// # Errors
     /// When it may not be seen, or the cluster does not answer within this time.

@@ -10,14 +10,21 @@ use tokio::runtime::Runtime;
 
 use super::facts::{Broker, Commits, Facts, Group, Seen, Topic, TopicSettings};
 use super::plan::{Kind, Plan, Then};
-use crate::kafka::{Admin, Observer};
+use crate::exit::Failure;
+use crate::kafka::{Admin, NOBODYS, Observer};
 
 /// How long one question may take.
 const CALL: Duration = Duration::from_secs(10);
 /// How long it may take to compare commits with the log, which asks for each partition.
 const LOGS: Duration = Duration::from_secs(20);
-/// A topic that is asked for where none is named: it need not be there.
-const NOBODYS: &str = "tidegate-check";
+
+/// Why nothing could be asked.
+pub(super) enum NoFacts {
+    /// No broker answers, or it refuses the login. Whoever asks with the same properties gets no further.
+    Unreachable(String),
+    /// Anything else, which is this plan's alone.
+    Other(String),
+}
 
 /// What a plan has to do with: topics, and groups with the topics in which each is looked at.
 fn named(plan: &Plan) -> (BTreeSet<&str>, BTreeMap<&str, BTreeSet<&str>>) {
@@ -54,32 +61,37 @@ fn named(plan: &Plan) -> (BTreeSet<&str>, BTreeMap<&str, BTreeSet<&str>>) {
 /// Asks for everything that a plan names.
 ///
 /// # Errors
-/// When the cluster is not reached, in words.
-pub(super) fn ask(plan: &Plan, runtime: &Runtime) -> Result<Facts, String> {
+/// When there is nobody to ask.
+pub(super) fn ask(plan: &Plan, runtime: &Runtime) -> Result<Facts, NoFacts> {
     let (topics, groups) = named(plan);
     let connection = &plan.connection;
     let mut settings = KafkaSettings::default();
     settings.brokers.clone_from(&connection.brokers);
     settings.properties.clone_from(&connection.properties);
-    let describer = Describer::new(&settings).map_err(|error| error.to_string())?;
+    let describer = Describer::new(&settings).map_err(|error| NoFacts::Other(error.to_string()))?;
     let names: Vec<_> = topics.iter().copied().collect();
     // Without a question nobody would know whether the cluster is there.
     let asked = if names.is_empty() { vec![NOBODYS] } else { names };
-    let described = describer.topics(&asked, CALL).map_err(|error| error.to_string())?;
+    let described = describer.topics(&asked, CALL).map_err(|error| match error {
+        DescribeError::Unreachable(why) => NoFacts::Unreachable(why),
+        error => NoFacts::Other(error.to_string()),
+    })?;
     let mut facts = Facts::default();
     for (name, topic) in asked.iter().zip(described).filter(|(name, _)| topics.contains(*name)) {
         facts.topics.insert((*name).to_owned(), seen(topic.map(|topic| of_topic(&topic))));
     }
-    let admin = Admin::new(connection).map_err(|failure| failure.to_string())?;
+    let client = |failure: Failure| NoFacts::Other(failure.to_string());
+    let admin = Admin::new(connection).map_err(client)?;
     for (name, topic) in &mut facts.topics {
         if let Seen::It(topic) = topic {
             let asked = runtime.block_on(admin.topic_settings(name));
             topic.settings = asked.ok().map(|entries| of_topic_settings(&entries));
         }
     }
-    for (name, in_topics) in groups {
-        let observer = Observer::new(connection, name).map_err(|failure| failure.to_string())?;
-        if facts.broker.is_none() {
+    for (index, (name, in_topics)) in groups.into_iter().enumerate() {
+        let observer = Observer::new(connection, name).map_err(client)?;
+        // Once: what is not told now is not told beside the next group, and each time may take long.
+        if index == 0 {
             facts.broker = observer.a_broker().and_then(|broker| {
                 let asked = runtime.block_on(admin.broker_settings(broker));
                 asked.ok().map(|entries| of_broker(&entries))
@@ -110,21 +122,22 @@ fn ask_group(
     let deadline = Instant::now() + LOGS;
     let partitions =
         |topic: &str| facts.topics.get(topic).and_then(Seen::it).map(|it| it.partitions);
-    let mut commits = BTreeMap::new();
+    let (mut commits, mut unknown) = (BTreeMap::new(), BTreeSet::new());
     for topic in topics {
-        // Of one that is not there some partition is asked for: that finds the coordinator, without
-        // which the group must not be described.
+        // Of one that is not there some partition is asked for: that shows whether the group may be seen.
         let count = partitions(topic).unwrap_or(1);
         match ask_commits(observer, topic, count, deadline) {
             Ok(Some(found)) => _ = commits.insert((*topic).to_owned(), found),
-            Ok(None) => {}
-            Err(refused) => return refused,
+            // Of a topic that is not there, or not to be seen, that is told.
+            Ok(None) if partitions(topic).is_none() => {}
+            Ok(None) => _ = unknown.insert((*topic).to_owned()),
+            Err(refused) => return *refused,
         }
     }
     if topics.is_empty()
         && let Err(refused) = ask_commits(observer, NOBODYS, 1, deadline)
     {
-        return refused;
+        return *refused;
     }
     seen(describer.group(name, CALL).map(|group| Group {
         exists: group.exists || commits.values().any(|commits| commits.partitions > 0),
@@ -134,6 +147,7 @@ fn ask_group(
         assignor: group.assignor,
         allowed: group.allowed,
         commits,
+        unknown,
     }))
 }
 
@@ -143,17 +157,17 @@ fn ask_commits(
     topic: &str,
     partitions: usize,
     deadline: Instant,
-) -> Result<Option<Commits>, Seen<Group>> {
+) -> Result<Option<Commits>, Box<Seen<Group>>> {
     let partitions: Vec<i32> = (0..i32::try_from(partitions).unwrap_or(i32::MAX)).collect();
     let committed = match observer.try_commits(topic, &partitions) {
         Ok(committed) => committed,
         Err(error) => match error.rdkafka_error_code() {
-            Some(Code::GroupAuthorizationFailed) => return Err(Seen::Denied),
+            Some(Code::GroupAuthorizationFailed) => return Err(Box::new(Seen::Denied)),
             // That is the topic's, and told as such.
             Some(Code::TopicAuthorizationFailed | Code::UnknownTopicOrPartition) => {
                 return Ok(None);
             }
-            _ => return Err(Seen::Failed(error.to_string())),
+            _ => return Err(Box::new(Seen::Failed(error.to_string()))),
         },
     };
     let mut found = Commits { partitions: committed.len(), ..Commits::default() };

@@ -1,6 +1,6 @@
 //! What a cluster and a target said, as plain values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tidegate::describe::Operation;
@@ -73,6 +73,8 @@ pub(crate) struct Group {
     pub(crate) allowed: Option<Vec<Operation>>,
     /// By topic.
     pub(crate) commits: BTreeMap<String, Commits>,
+    /// Topics that are there, and in which its commits could not be looked at.
+    pub(crate) unknown: BTreeSet<String>,
 }
 
 /// What a group has committed in a topic.

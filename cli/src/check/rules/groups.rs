@@ -9,8 +9,12 @@ use crate::settings::Gap;
 /// All of these rules.
 pub(super) fn look(plan: &Plan, facts: &Facts, findings: &mut Findings) {
     for (name, seen) in &facts.groups {
-        if let Seen::Failed(why) = seen {
-            findings.error("group", format!("group {name} cannot be looked at: {why}"));
+        match seen {
+            Seen::It(group) => unknown(name, group, findings),
+            Seen::Failed(why) => {
+                findings.error("group", format!("group {name} cannot be looked at: {why}"));
+            }
+            Seen::Missing | Seen::Denied => {}
         }
     }
     match &plan.kind {
@@ -33,6 +37,19 @@ pub(super) fn look(plan: &Plan, facts: &Facts, findings: &mut Findings) {
             }
         }
         Kind::Redrive(_) => {}
+    }
+}
+
+/// What nobody found out about its commits.
+fn unknown(name: &str, group: &Group, findings: &mut Findings) {
+    for topic in &group.unknown {
+        findings.note(
+            "commits-unknown",
+            format!(
+                "what group {name} has committed in topic {topic} could not be compared with the log: \
+                 neither gaps nor what waits are known"
+            ),
+        );
     }
 }
 
@@ -264,6 +281,14 @@ mod tests {
         let commits = [("orders".to_owned(), commits)].into();
         let facts = facts(Group { commits, ..stable(0) });
         assert_eq!(found(Weight::Warning, &run(""), &facts), ["gap"]);
+    }
+
+    #[test]
+    fn commits_that_could_not_be_looked_at() {
+        let blind = || Group { unknown: ["orders".to_owned()].into(), ..stable(1) };
+        for plan in [run(""), plan("ingest -b b:1 -t orders=billing")] {
+            assert_eq!(found(Weight::Note, &plan, &facts(blind())), ["commits-unknown"]);
+        }
     }
 
     #[test]

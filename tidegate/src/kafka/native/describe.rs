@@ -22,11 +22,14 @@ use crate::describe::{
 const MARGIN: Duration = Duration::from_secs(1);
 /// How often it is seen whether the client complains meanwhile.
 const LOOK: Duration = Duration::from_millis(100);
-/// What no patience helps against.
+/// The longest wait for an answer: half of what the client takes as the time of a request.
+const LONGEST: Duration = Duration::from_secs(30 * 60);
+/// What one broker says, and another may not: once all brokers are down, no patience helps against it.
 const REFUSED: [Code; 3] = [Code::Authentication, Code::SaslAuthenticationFailed, Code::SSL];
 
 /// A client that only asks.
 pub(crate) struct DescribingClient {
+    config: ClientConfig,
     consumer: BaseConsumer,
 }
 
@@ -36,10 +39,10 @@ pub(crate) type NoAnswer = (Code, String);
 impl DescribingClient {
     /// It connects at the first question.
     pub(crate) fn new(config: &ClientConfig) -> KafkaResult<Self> {
-        Ok(Self { consumer: config.create()? })
+        Ok(Self { config: config.clone(), consumer: config.create()? })
     }
 
-    /// Topics, in the order of these names; or why one could not be described.
+    /// Topics, in the order of these names and as many; or why one could not be described.
     pub(crate) fn topics(
         &self,
         names: &[CString],
@@ -52,7 +55,8 @@ impl DescribingClient {
         unsafe {
             let wanted =
                 sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
-            let event = self.ask(kind, within, |options, queue| {
+            let times = Times { request: clamped(within), patience: clamped(within) + MARGIN };
+            let event = self.ask(kind, times, |options, queue| {
                 sys::rd_kafka_DescribeTopics(self.raw(), wanted, options, queue);
             });
             sys::rd_kafka_TopicCollection_destroy(wanted);
@@ -60,28 +64,35 @@ impl DescribingClient {
             let result = sys::rd_kafka_event_DescribeTopics_result(event.0);
             let mut count = 0;
             let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
-            Ok(array(topics.cast_const(), count)
-                .iter()
-                .map(|topic| describe_topic(*topic))
-                .collect())
+            let topics = array(topics.cast_const(), count);
+            let named = (0..names.len()).map(|index| topics.get(index).copied());
+            Ok(named.map(|topic| describe_topic(topic.unwrap_or(ptr::null()))).collect())
         }
     }
 
     /// A group; one that nobody knows is described as dead.
     ///
-    /// The group's coordinator must be known to the cluster: where it is looked for until the time is
-    /// over, the client would use what it has freed.
+    /// The story: where the group's coordinator is looked for until the time of the request is over, and
+    /// then found, librdkafka 2.12 uses what it has freed with the request. So the request's time is never
+    /// over: it is longer than anybody waits, and the client is this question's own and gone after it, which
+    /// ends the search before the request.
     pub(crate) fn group(
         &self,
         name: &CStr,
         within: Duration,
     ) -> Result<Result<GroupDescription, Code>, NoAnswer> {
+        let own = Self::new(&self.config);
+        let own = own.map_err(|error| {
+            (error.rdkafka_error_code().unwrap_or(Code::Fail), error.to_string())
+        })?;
+        let times = Times { request: 2 * LONGEST, patience: clamped(within) };
         let mut names = [name.as_ptr()];
         let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
-        // SAFETY: the call copies the name. The answer is read before its event is destroyed.
+        // SAFETY: the call copies the name. The answer is read before its event is destroyed, and that
+        // before its client.
         unsafe {
-            let event = self.ask(kind, within, |options, queue| {
-                let client = self.raw();
+            let event = own.ask(kind, times, |options, queue| {
+                let client = own.raw();
                 sys::rd_kafka_DescribeConsumerGroups(client, names.as_mut_ptr(), 1, options, queue);
             })?;
             let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event.0);
@@ -105,50 +116,56 @@ impl DescribingClient {
     unsafe fn ask(
         &self,
         kind: sys::rd_kafka_admin_op_t,
-        within: Duration,
+        times: Times,
         call: impl FnOnce(*mut sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
     ) -> Result<Event, NoAnswer> {
         let millis = |time: Duration| c_int::try_from(time.as_millis()).unwrap_or(c_int::MAX);
+        // What went wrong before says nothing of this question.
+        self.complaints();
         // SAFETY: the client is alive; queue, options and error are destroyed once. A request keeps its
         // queue by a reference of its own.
         unsafe {
             let queue = Queue(sys::rd_kafka_queue_new(self.raw()));
             let options = sys::rd_kafka_AdminOptions_new(self.raw(), kind);
             let (no_text, no_size) = (ptr::null_mut(), 0);
-            sys::rd_kafka_AdminOptions_set_request_timeout(
+            // It takes up to an hour, and no longer one comes here.
+            let taken = sys::rd_kafka_AdminOptions_set_request_timeout(
                 options,
-                millis(within),
+                millis(times.request),
                 no_text,
                 no_size,
             );
+            if let Some(code) = to_error(taken) {
+                sys::rd_kafka_AdminOptions_destroy(options);
+                return Err(no_answer(code));
+            }
             let error = sys::rd_kafka_AdminOptions_set_include_authorized_operations(options, 1);
             if !error.is_null() {
                 sys::rd_kafka_error_destroy(error);
             }
             call(options, queue.0);
             sys::rd_kafka_AdminOptions_destroy(options);
-            let (deadline, mut complaint) = (Instant::now() + within + MARGIN, None);
+            let (deadline, mut complaints) =
+                (Instant::now() + times.patience, Complaints::default());
             let event = loop {
                 let event = sys::rd_kafka_queue_poll(queue.0, millis(LOOK));
                 if !event.is_null() {
                     break event;
                 }
-                for code in self.complaints() {
-                    if REFUSED.contains(&code) {
-                        return Err(no_answer(code));
-                    }
-                    complaint = complaint.or(Some(code));
+                self.complaints().into_iter().for_each(|code| complaints.add(code));
+                if let Some(code) = complaints.is_final() {
+                    return Err(no_answer(code));
                 }
                 if Instant::now() > deadline {
-                    return Err(no_answer(complaint.unwrap_or(Code::OperationTimedOut)));
+                    return Err(no_answer(complaints.why().unwrap_or(Code::OperationTimedOut)));
                 }
             };
             let event = Event(event);
             match to_error(sys::rd_kafka_event_error(event.0)) {
                 None => Ok(event),
                 // Why it could not be asked says more than that it took too long.
-                Some(Code::OperationTimedOut) if complaint.is_some() => {
-                    Err(no_answer(complaint.unwrap_or(Code::OperationTimedOut)))
+                Some(code @ Code::OperationTimedOut) if complaints.why().is_some() => {
+                    Err(no_answer(complaints.why().unwrap_or(code)))
                 }
                 Some(code) => Err((code, text(sys::rd_kafka_event_error_string(event.0)))),
             }
@@ -162,6 +179,48 @@ impl DescribingClient {
             codes.extend(event.err().and_then(|error| error.rdkafka_error_code()));
         }
         codes
+    }
+}
+
+/// How long a question may take.
+#[derive(Clone, Copy)]
+struct Times {
+    /// By the client.
+    request: Duration,
+    /// By us, who may stop waiting before.
+    patience: Duration,
+}
+
+/// A wait that is none of years.
+fn clamped(within: Duration) -> Duration {
+    within.min(LONGEST)
+}
+
+/// What the client complains about while a question has no answer.
+#[derive(Debug, Default)]
+struct Complaints {
+    first: Option<Code>,
+    refused: Option<Code>,
+    all_down: bool,
+}
+
+impl Complaints {
+    fn add(&mut self, code: Code) {
+        self.all_down |= code == Code::AllBrokersDown;
+        if REFUSED.contains(&code) {
+            self.refused = Some(code);
+        }
+        self.first = self.first.or(Some(code));
+    }
+
+    /// What says most of why there is no answer.
+    fn why(&self) -> Option<Code> {
+        self.refused.or(self.first)
+    }
+
+    /// A refusal that no other broker makes up for.
+    fn is_final(&self) -> Option<Code> {
+        self.refused.filter(|_| self.all_down)
     }
 }
 
@@ -180,26 +239,33 @@ impl Drop for Event {
 }
 
 /// # Safety
-/// `topic` stays alive during the call.
+/// `topic` is null (the answer says nothing of it) or stays alive during the call.
 unsafe fn describe_topic(
     topic: *const sys::rd_kafka_TopicDescription_t,
 ) -> Result<TopicDescription, Code> {
+    if topic.is_null() {
+        return Err(Code::BadMessage);
+    }
     // SAFETY: the caller's promise; arrays have the length that the call wrote.
     unsafe {
         failed(sys::rd_kafka_TopicDescription_error(topic))?;
         let mut count = 0;
         let partitions = sys::rd_kafka_TopicDescription_partitions(topic, &mut count);
-        let partitions = array(partitions.cast_const(), count).iter().map(|partition| {
+        let partitions = array(partitions.cast_const(), count).iter();
+        let partitions = partitions.map(|partition| {
+            if partition.is_null() {
+                return Err(Code::BadMessage);
+            }
             let (mut replicas, mut in_sync) = (0, 0);
             sys::rd_kafka_TopicPartitionInfo_replicas(*partition, &mut replicas);
             sys::rd_kafka_TopicPartitionInfo_isr(*partition, &mut in_sync);
-            PartitionReplicas {
+            Ok(PartitionReplicas {
                 replicas,
                 in_sync,
                 has_leader: !sys::rd_kafka_TopicPartitionInfo_leader(*partition).is_null(),
-            }
+            })
         });
-        let partitions = partitions.collect();
+        let partitions = partitions.collect::<Result<_, _>>()?;
         let mut count = 0;
         let allowed = sys::rd_kafka_TopicDescription_authorized_operations(topic, &mut count);
         Ok(TopicDescription { partitions, allowed: operations(allowed, count) })
@@ -207,12 +273,15 @@ unsafe fn describe_topic(
 }
 
 /// # Safety
-/// `group` stays alive during the call.
+/// `group` is null (the answer says nothing of it) or stays alive during the call.
 unsafe fn describe_group(
     group: *const sys::rd_kafka_ConsumerGroupDescription_t,
 ) -> Result<GroupDescription, Code> {
     use sys::rd_kafka_consumer_group_state_t as State;
     use sys::rd_kafka_consumer_group_type_t as Type;
+    if group.is_null() {
+        return Err(Code::BadMessage);
+    }
     // SAFETY: the caller's promise; arrays have the length that the call wrote.
     unsafe {
         failed(sys::rd_kafka_ConsumerGroupDescription_error(group))?;
@@ -271,5 +340,56 @@ unsafe fn array<'a, T>(first: *const *const T, count: usize) -> &'a [*const T] {
         true => &[],
         // SAFETY: the caller's promise.
         false => unsafe { slice::from_raw_parts(first, count) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_hole_in_an_answer_is_an_error_of_its_own() {
+        // SAFETY: null is what both allow.
+        let (topic, group) = unsafe { (describe_topic(ptr::null()), describe_group(ptr::null())) };
+        assert_eq!(topic, Err(Code::BadMessage));
+        assert_eq!(group, Err(Code::BadMessage));
+    }
+
+    #[test]
+    fn a_wait_without_end_has_one() {
+        assert_eq!(clamped(Duration::MAX), LONGEST);
+        assert_eq!(clamped(Duration::from_secs(3)), Duration::from_secs(3));
+    }
+
+    #[test]
+    fn a_refusal_is_final_when_no_broker_is_left() {
+        let mut complaints = Complaints::default();
+        assert_eq!((complaints.is_final(), complaints.why()), (None, None));
+        complaints.add(Code::BrokerTransportFailure);
+        complaints.add(Code::SSL);
+        assert_eq!((complaints.is_final(), complaints.why()), (None, Some(Code::SSL)));
+        complaints.add(Code::AllBrokersDown);
+        assert_eq!(complaints.is_final(), Some(Code::SSL));
+        let mut down = Complaints::default();
+        down.add(Code::AllBrokersDown);
+        assert_eq!((down.is_final(), down.why()), (None, Some(Code::AllBrokersDown)));
+    }
+
+    #[test]
+    fn who_hangs_is_not_waited_for_beyond_the_time_given() {
+        // It takes connections, and nobody answers.
+        let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", mute.local_addr().unwrap().to_string());
+        let client = DescribingClient::new(&config).unwrap();
+        let within = Duration::from_millis(300);
+        let since = Instant::now();
+        assert!(client.topics(&[c"orders".to_owned()], within).is_err());
+        // Twice: the first client is gone when the second asks.
+        assert!(client.group(c"billing", within).is_err());
+        assert!(client.group(c"billing", within).is_err());
+        assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
     }
 }
