@@ -38,7 +38,7 @@ use crate::config::Reload;
 use crate::exit::Failure;
 use crate::produce::message;
 use crate::report::{Message, Reporter, Sender};
-use crate::run::signals;
+use crate::run::signals::{self, Hangups};
 use crate::server::{self, Flags, Server};
 use crate::settings::{OutputArgs, change_gates};
 
@@ -54,6 +54,7 @@ const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 /// # Errors
 /// When it cannot start, or something that it took was not delivered.
 pub(crate) fn run(args: &IngestArgs, output: &OutputArgs, reload: Reload) -> Result<(), Failure> {
+    let hangups = Hangups::listen(&reload)?;
     let topics = served::merge(&args.topics)?;
     let connection = args.connection.resolve()?;
     let token = server::read_token(args.token_file.as_deref(), TOKEN)?;
@@ -92,7 +93,7 @@ pub(crate) fn run(args: &IngestArgs, output: &OutputArgs, reload: Reload) -> Res
             last.last_words(second_signal(&left, last_producer.on_their_way()));
         })?;
         let changed = producer.clone();
-        signals::reload_on_hangup(reload, sender.clone(), move |command| match command {
+        hangups.reload(reload, sender.clone(), move |command| match command {
             Command::Ingest(args) => change_gates(&changed, &args.gate.change(args.when_shut())),
             _ => Ok(()),
         })?;

@@ -19,7 +19,7 @@ use crate::cli::Command;
 use crate::config::Reload;
 use crate::exit::Failure;
 use crate::report::{Message, ProgressLine, Rate, Reporter, Sender, whole};
-use crate::run::signals;
+use crate::run::signals::{self, Hangups};
 use crate::settings::{
     Connection, ConnectionArgs, FollowArgs, OneTopicArgs, OutputArgs, change_gates, duration,
     property,
@@ -130,6 +130,7 @@ impl ProduceArgs {
 /// # Errors
 /// When it cannot start, or something was not delivered.
 pub(crate) fn run(args: &ProduceArgs, output: &OutputArgs, reload: Reload) -> Result<(), Failure> {
+    let hangups = Hangups::listen(&reload)?;
     let connection = args.connection.resolve()?;
     let reporter = Reporter::start(output);
     let topic = &args.topic.topic;
@@ -162,7 +163,7 @@ pub(crate) fn run(args: &ProduceArgs, output: &OutputArgs, reload: Reload) -> Re
         let hangup = signals::hangup_ends(&reload);
         let signal = signals::first_of(hangup, move || last.last_words(second_signal(&left)))?;
         let changed = producer.clone();
-        signals::reload_on_hangup(reload, sender.clone(), move |command| match command {
+        hangups.reload(reload, sender.clone(), move |command| match command {
             Command::Produce(args) => change_gates(&changed, &args.follow.gate.change(PATIENT)),
             _ => Ok(()),
         })?;

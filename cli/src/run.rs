@@ -24,6 +24,7 @@ use tokio::runtime::Runtime;
 
 use self::exec::Exec;
 use self::http::{Http, HttpArgs};
+use self::signals::Hangups;
 use self::stdout::{Lines, Stdout};
 use self::target::Target;
 use crate::admin::{self, Admin, AdminArgs, Measured};
@@ -66,6 +67,7 @@ pub(crate) struct RunArgs {
 /// # Errors
 /// When the run cannot start, cannot go on, or ends with something left to do.
 pub(crate) fn run(args: RunArgs, output: &OutputArgs, reload: Reload) -> Result<(), Failure> {
+    let hangups = Hangups::listen(&reload)?;
     if !matches!(args.to, Target::Http(_)) {
         HttpArgs::refuse(reload.given())?;
     }
@@ -78,7 +80,8 @@ pub(crate) fn run(args: RunArgs, output: &OutputArgs, reload: Reload) -> Result<
     let until_end = args.delivery.until_end;
     let group = args.group.name(&connection).unwrap_or_default().to_owned();
     let admin = admin.map(|admin| (admin, group));
-    let run = Prepared { consumer, connection, until_end, output, reporter, admin, reload };
+    let run =
+        Prepared { consumer, connection, until_end, output, reporter, admin, reload, hangups };
     match args.to {
         Target::Null => run.drive(Null, || {}, std::future::pending()),
         Target::Stdout => {
@@ -141,6 +144,7 @@ struct Prepared<'a> {
     /// The admin port, if one is wanted, and the group's name for it.
     admin: Option<(Admin, String)>,
     reload: Reload,
+    hangups: Hangups,
 }
 
 impl Prepared<'_> {
@@ -183,36 +187,33 @@ impl Prepared<'_> {
         let (on_end, retune) = (handler.on_end(), handler.retune());
         let signalled = Arc::new(AtomicBool::new(false));
         let tell = reporter.sender();
-        let result: Result<Summary, Failure> =
-            runtime.block_on(async {
-                let hangup = signals::hangup_ends(&self.reload);
-                let signal = signals::first(monitor.clone(), reporter.sender(), hangup, kill)?;
-                signals::reload_on_hangup(self.reload, reporter.sender(), move |command| {
-                    match command {
-                        Command::Run(args) => args.take_over(&monitor, retune.as_deref()),
-                        _ => Ok(()),
-                    }
-                })?;
-                let (noted, draining) = (Arc::clone(&signalled), watched.clone());
-                let shutdown = async move {
-                    tokio::select! {
-                        () = signal => noted.store(true, Ordering::Relaxed),
-                        () = closed => {}
-                    }
-                    if let Some(watched) = draining {
-                        watched.drains();
-                    }
-                    on_end();
-                };
-                let consumer = self.consumer.on_event(move |event| tell.event(event));
-                Ok(match watched {
-                    Some(watched) => {
-                        let handler = Measured::new(handler, watched.histogram());
-                        consumer.run(handler).with_graceful_shutdown(shutdown).await?
-                    }
-                    None => consumer.run(handler).with_graceful_shutdown(shutdown).await?,
-                })
-            });
+        let result: Result<Summary, Failure> = runtime.block_on(async {
+            let hangup = signals::hangup_ends(&self.reload);
+            let signal = signals::first(monitor.clone(), reporter.sender(), hangup, kill)?;
+            self.hangups.reload(self.reload, reporter.sender(), move |command| match command {
+                Command::Run(args) => args.take_over(&monitor, retune.as_deref()),
+                _ => Ok(()),
+            })?;
+            let (noted, draining) = (Arc::clone(&signalled), watched.clone());
+            let shutdown = async move {
+                tokio::select! {
+                    () = signal => noted.store(true, Ordering::Relaxed),
+                    () = closed => {}
+                }
+                if let Some(watched) = draining {
+                    watched.drains();
+                }
+                on_end();
+            };
+            let consumer = self.consumer.on_event(move |event| tell.event(event));
+            Ok(match watched {
+                Some(watched) => {
+                    let handler = Measured::new(handler, watched.histogram());
+                    consumer.run(handler).with_graceful_shutdown(shutdown).await?
+                }
+                None => consumer.run(handler).with_graceful_shutdown(shutdown).await?,
+            })
+        });
         if let Ok(summary) = &result {
             reporter.sender().message(message(summary));
         }

@@ -85,7 +85,7 @@ pub(crate) enum To {
     Nowhere,
     /// A program, without its arguments, which may be secret.
     Command(String),
-    /// Scheme and host.
+    /// Scheme, host and path.
     Http(String),
 }
 

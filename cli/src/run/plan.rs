@@ -43,7 +43,7 @@ impl RunArgs {
                 Target::Stdout => To::Stdout,
                 Target::Null => To::Nowhere,
                 Target::Exec(words) => To::Command(words.first().cloned().unwrap_or_default()),
-                Target::Http(template) => To::Http(template.to_string()),
+                Target::Http(template) => To::Http(template.without_query()),
             },
             order: limits.ordering,
             concurrency: limits.concurrency,

@@ -1,6 +1,7 @@
 //! The first signal drains, the second ends at once; SIGHUP has the file read again.
 
 use std::io::IsTerminal as _;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,34 +24,61 @@ pub(crate) fn hangup_ends(reload: &Reload) -> bool {
     reload.given().file().is_none() && std::io::stdin().is_terminal()
 }
 
-/// Has the file read again at each SIGHUP, and tells what came of it. Nothing is done where the signal
-/// [ends](hangup_ends) the run. Call it inside the runtime.
-///
-/// # Errors
-/// When the signal cannot be listened to.
-pub(crate) fn reload_on_hangup(
-    mut reload: Reload,
-    sender: Sender,
-    apply: impl Fn(&Command) -> Result<(), Failure> + Send + 'static,
-) -> Result<(), Failure> {
-    if hangup_ends(&reload) {
-        return Ok(());
+/// SIGHUPs of a command that has its file read again, or `None` where the signal [ends](hangup_ends) it.
+pub(crate) struct Hangups(Option<Receiver<()>>);
+
+impl Hangups {
+    /// Listens from now on. It is the first thing that a command does: whoever does not listen is ended by
+    /// the signal, and whoever sends it does not know how far the command has come.
+    ///
+    /// # Errors
+    /// When the signal cannot be listened to.
+    pub(crate) fn listen(reload: &Reload) -> Result<Self, Failure> {
+        if hangup_ends(reload) {
+            return Ok(Self(None));
+        }
+        // The command has no runtime yet.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+        let runtime = runtime.map_err(|error| Failure::Failed(error.to_string()))?;
+        let mut hangup = {
+            let _inside = runtime.enter();
+            listen(SignalKind::hangup())?
+        };
+        let (ask, asked) = sync_channel(1);
+        thread("tidegate-hangup", move || {
+            runtime.block_on(async {
+                while hangup.recv().await.is_some() {
+                    // One that waits already will see what this one would.
+                    let _ = ask.try_send(());
+                }
+            });
+        })?;
+        Ok(Self(Some(asked)))
     }
-    let mut hangup = listen(SignalKind::hangup())?;
-    // Reading a file may take long: it may be on a disk that is not there.
-    let (ask, asked) = std::sync::mpsc::sync_channel::<()>(1);
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            // One that waits already will see what this one would.
-            let _ = ask.try_send(());
-        }
-    });
-    let reads = move || {
-        while asked.recv().is_ok() {
-            reload.again(&apply).into_iter().for_each(|message| sender.message(message));
-        }
-    };
-    let thread = std::thread::Builder::new().name("tidegate-reload".to_owned()).spawn(reads);
+
+    /// Has the file read again at each of them, and tells what came of it. One that came before is served
+    /// now.
+    ///
+    /// # Errors
+    /// When there can be no thread for it.
+    pub(crate) fn reload(
+        self,
+        mut reload: Reload,
+        sender: Sender,
+        apply: impl Fn(&Command) -> Result<(), Failure> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let Some(asked) = self.0 else { return Ok(()) };
+        // Reading a file may take long: it may be on a disk that is not there.
+        thread("tidegate-reload", move || {
+            while asked.recv().is_ok() {
+                reload.again(&apply).into_iter().for_each(|message| sender.message(message));
+            }
+        })
+    }
+}
+
+fn thread(name: &str, does: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(does);
     thread.map(|_| ()).map_err(|error| Failure::Failed(format!("cannot start a thread: {error}")))
 }
 

@@ -3,6 +3,8 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -155,11 +157,11 @@ fn what_is_missing_is_an_error() {
     assert!(found(&ended, "error").contains(&"session-timeout".to_owned()), "{ended:#?}");
 }
 
-#[test]
-fn a_target_is_asked_without_a_record() {
-    filled("check-target", 1, 1);
+/// A target that gives its first caller this answer, and nothing behind it until the caller goes. With the
+/// caller's request.
+fn target(answer: &'static str) -> (String, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let target = format!("http://{}", listener.local_addr().unwrap());
+    let url = format!("http://{}", listener.local_addr().unwrap());
     let asked = std::thread::spawn(move || {
         let (mut connection, _) = listener.accept().unwrap();
         let mut head = Vec::new();
@@ -168,21 +170,75 @@ fn a_target_is_asked_without_a_record() {
             connection.read_exact(&mut byte).unwrap();
             head.push(byte[0]);
         }
-        let answer = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n";
         connection.write_all(answer.as_bytes()).unwrap();
+        let _ = connection.read_to_end(&mut Vec::new());
         String::from_utf8(head).unwrap()
     });
+    (url, asked)
+}
+
+fn to_target(topic: &str, url: &str) -> File {
     let brokers = Broker::shared().bootstrap();
-    let text = format!(
-        "brokers = '{brokers}'\n[run]\ntopic = 'check-target'\ngroup = 'check-target'\nto = '{target}/take'\n"
-    );
-    let ended = file(&text).check(&[]).succeed();
+    file(&format!(
+        "brokers = '{brokers}'\n[run]\ntopic = '{topic}'\ngroup = '{topic}'\nto = '{url}'\n"
+    ))
+}
+
+#[test]
+fn an_answer_without_end_is_not_waited_for_and_no_query_is_shown() {
+    filled("check-body", 1, 1);
+    let (url, asked) = target("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n");
+    let url = format!("{url}/take?token=secret");
+    let file = to_target("check-body", &url);
+    let (since, ended) = (Instant::now(), file.check(&[]).end());
+    assert!(asked.join().unwrap().starts_with("OPTIONS /take?token=secret HTTP/1.1"));
+    assert!(since.elapsed() < Duration::from_secs(30), "{:?}", since.elapsed());
+    assert!(says(&ended, "200 OK"), "{ended:#?}");
+    assert!(ended.stdout.contains("/take as a POST"), "{ended:#?}");
+    assert!(!ended.stdout.contains("secret") && !ended.stderr.contains("secret"), "{ended:#?}");
+}
+
+#[test]
+fn a_target_is_asked_without_a_record() {
+    filled("check-target", 1, 1);
+    let (url, asked) = target("HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n");
+    let file = to_target("check-target", &format!("{url}/take"));
+    let ended = file.check(&[]).succeed();
     assert!(asked.join().unwrap().starts_with("OPTIONS /take HTTP/1.1"));
     assert_eq!(found(&ended, "warning"), ["target"]);
     assert!(says(&ended, "401 Unauthorized"), "{ended:#?}");
     // Now nobody listens there.
-    let ended = file(&text).check(&[]).fail(1, "1 check failed");
+    let ended = file.check(&[]).fail(1, "1 check failed");
     assert_eq!(found(&ended, "error"), ["target"]);
+}
+
+/// The line of a file with the properties of this user.
+fn login(user: User, password: &str) -> String {
+    let properties = Broker::shared_sasl_tls().client_properties(user).into_iter();
+    let properties = properties.map(|(name, value)| {
+        let value = if name == "sasl.password" { password.to_owned() } else { value };
+        format!("'{name}' = '{value}'")
+    });
+    format!("property = {{ {} }}\n", properties.collect::<Vec<_>>().join(", "))
+}
+
+#[test]
+fn a_refused_login_is_not_told_of_another_one() {
+    Broker::shared_sasl_tls().admin().create_topic(NewTopic::new("check-login"));
+    let user = User::Scram512;
+    let (wrong, right) = (login(user, "wrong-secret"), login(user, user.password()));
+    let text = format!(
+        "topic = 'check-login'\n[run]\ngroup = 'check-login'\nto = 'null'\n{wrong}[produce]\n{right}"
+    );
+    let ended = file(&text).check(&[]).fail(1, "check");
+    let of_cluster = ended.lines().into_iter().map(|line| {
+        let found = line["found"].as_array().unwrap().iter();
+        let of_cluster: Vec<_> = found.filter(|finding| finding["kind"] == "cluster").collect();
+        (line["command"].clone(), of_cluster[0]["level"].clone())
+    });
+    let of_cluster: Vec<_> = of_cluster.collect();
+    let expected = [("run".into(), "error".into()), ("produce".into(), "good".into())];
+    assert_eq!(of_cluster, expected, "{ended:#?}");
 }
 
 #[test]
@@ -192,18 +248,10 @@ fn each_missing_permission_and_a_refused_login_are_named() {
         broker.admin().create_topic(NewTopic::new(topic));
     }
     let text = |user: User, password: &str| {
-        let properties: Vec<_> = broker
-            .client_properties(user)
-            .into_iter()
-            .map(|(name, value)| {
-                let value = if name == "sasl.password" { password.to_owned() } else { value };
-                format!("'{name}' = '{value}'")
-            })
-            .collect();
+        let login = login(user, password);
         format!(
-            "property = {{ {} }}\ntopic = 'check-acl'\n[run]\ngroup = 'check-acl'\nto = 'null'\n\
-             dead-letter = 'check-acl-dead'\n",
-            properties.join(", ")
+            "{login}topic = 'check-acl'\n[run]\ngroup = 'check-acl'\nto = 'null'\n\
+             dead-letter = 'check-acl-dead'\n"
         )
     };
     let user = User::Scram512;

@@ -23,8 +23,8 @@ impl Http {
         if let Some(credentials) = &shared.credentials {
             request.headers_mut().insert(AUTHORIZATION, credentials.value());
         }
-        match shared.client.call(request).await {
-            Ok(answer) => judge(&template.to_string(), answer.status),
+        match shared.client.status(request).await {
+            Ok(status) => judge(&template.to_string(), status),
             Err(NoAnswer::Unreachable(why)) => {
                 Answered::Bad(format!("{template} cannot be reached: {why}"))
             }

@@ -2,14 +2,14 @@
 
 use std::error::Error;
 use std::io;
-use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use hyper::{Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::{Request, Response, StatusCode};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::body::{self, Read, Value};
 use super::connect::Connector;
@@ -94,6 +94,18 @@ impl Client {
         self.times.lock().unwrap_or_else(PoisonError::into_inner).whole = whole;
     }
 
+    fn times(&self) -> Times {
+        *self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the target answers, whatever it says behind that, which is not read.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(super) async fn status(&self, request: Request<Value>) -> Result<StatusCode, NoAnswer> {
+        self.head(request, self.times()).await.map(|response| response.status())
+    }
+
     /// One call.
     ///
     /// # Errors
@@ -102,47 +114,54 @@ impl Client {
     /// # Cancel safety
     /// Dropped, it ends its connection, or with HTTP/2 its stream.
     pub(super) async fn call(&self, request: Request<Value>) -> Result<Answer, NoAnswer> {
-        let times = *self.times.lock().unwrap_or_else(PoisonError::into_inner);
-        let begun = Instant::now();
-        let mut late = pin!(sleep_until(begun + times.first_byte.min(times.whole)));
-        let response = tokio::select! {
-            biased;
-            response = self.pool.request(request) => response,
-            () = &mut late => {
-                return Err(too_slow("no answer began", times.first_byte.min(times.whole)));
-            }
-        };
-        let response = response.map_err(|error| {
-            let words = words(&error);
-            match error.is_connect() {
-                true => NoAnswer::Unreachable(words),
-                false => NoAnswer::Broken(words),
-            }
-        })?;
-        let (head, body) = response.into_parts();
+        let (times, begun) = (self.times(), Instant::now());
+        let (head, body) = self.head(request, times).await?.into_parts();
         let whole = begun + times.whole;
         let answer = |retry_after, body| Answer { status: head.status, retry_after, body };
         if !head.status.is_success() {
             // Nobody asks what it says; it is read so that the connection can go on.
-            late.as_mut().reset(whole.min(Instant::now() + UNASKED));
             tokio::select! {
                 _ = body::read(body) => {}
-                () = &mut late => {}
+                () = sleep_until(whole.min(Instant::now() + UNASKED)) => {}
             }
             let retry_after = retry_after::read(&head.headers, SystemTime::now());
             return Ok(answer(retry_after, None));
         }
-        late.as_mut().reset(whole);
         let body = tokio::select! {
             biased;
             body = body::read(body) => body,
-            () = &mut late => return Err(too_slow("the answer was not whole", times.whole)),
+            () = sleep_until(whole) => {
+                return Err(too_slow("the answer was not whole", times.whole));
+            }
         };
         match body {
             Ok(Read::Whole(body)) => Ok(answer(None, Some(body))),
             Ok(Read::TooLarge) => Ok(answer(None, None)),
             Err(error) => Err(NoAnswer::Broken(format!("its answer broke off: {}", words(&error)))),
         }
+    }
+}
+
+impl Client {
+    /// The beginning of an answer.
+    async fn head(
+        &self,
+        request: Request<Value>,
+        times: Times,
+    ) -> Result<Response<Incoming>, NoAnswer> {
+        let patience = times.first_byte.min(times.whole);
+        let response = tokio::select! {
+            biased;
+            response = self.pool.request(request) => response,
+            () = sleep(patience) => return Err(too_slow("no answer began", patience)),
+        };
+        response.map_err(|error| {
+            let words = words(&error);
+            match error.is_connect() {
+                true => NoAnswer::Unreachable(words),
+                false => NoAnswer::Broken(words),
+            }
+        })
     }
 }
 

@@ -109,6 +109,26 @@ impl Template {
         }
     }
 
+    /// Scheme, host and path with its places, for whoever has the file before them. What is behind a `?` is
+    /// not shown: tokens are written there.
+    pub(in crate::run) fn without_query(&self) -> String {
+        let mut shown = format!("{self}/");
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => match text.split_once('?') {
+                    Some((path, _)) => return shown + path,
+                    None => shown.push_str(text),
+                },
+                Piece::Topic => shown.push_str("{topic}"),
+                Piece::Partition => shown.push_str("{partition}"),
+                Piece::Offset => shown.push_str("{offset}"),
+                Piece::Key => shown.push_str("{key}"),
+                Piece::Header(name) => shown.extend(["{header.", name, "}"]),
+            }
+        }
+        shown
+    }
+
     fn render(&self, value: impl Fn(&Piece) -> Option<Vec<u8>>) -> Result<Uri, String> {
         let mut path = String::from("/");
         for piece in &self.pieces {
@@ -241,5 +261,17 @@ mod tests {
         assert!(!Template::is_url("httpx://h") && !Template::is_url("h"));
         let shown = Template::parse("https://h:1/secret/{key}").unwrap().to_string();
         assert_eq!(shown, "https://h:1");
+    }
+
+    #[test]
+    fn a_plan_shows_the_path_and_no_query() {
+        let shown = |url| Template::parse(url).unwrap().without_query();
+        let url = "https://h:1/v1/{topic}/{partition}/{offset}/{key}/{header.a?b}";
+        assert_eq!(shown(url), url);
+        assert_eq!(shown("http://h/v1/{key}?token=secret&k={key}"), "http://h/v1/{key}");
+        assert_eq!(
+            (shown("http://h?token=secret"), shown("http://h")),
+            ("http://h/".into(), "http://h/".into())
+        );
     }
 }

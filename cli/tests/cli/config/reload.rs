@@ -1,16 +1,22 @@
 //! SIGHUP.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::Duration;
 
+use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 use tidegate_testkit::kafka::{Broker, Isolation, NewTopic, read_topic};
 
 use super::file;
 use crate::admin::{admin, snapshot};
-use crate::process::{Call, Running, json_lines};
+use crate::process::{Call, Running, eventually, json_lines};
 use crate::{committed_sum, filled};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -107,12 +113,48 @@ fn the_rate_of_a_producer_changes() {
         let properties = Broker::shared().properties();
         read_topic(&properties, "reload-produce", Isolation::Committed).len()
     };
-    // Before, the signal is not listened to and would end the process.
     running.until("it has begun", |_| sent() > 0);
     let message = reload(&mut running, &file, &settings(100_000), ("reloaded", 1));
     assert!(message.ends_with("from now on: rate 100000"), "{message}");
     let ended = running.wait(Duration::from_secs(20));
     assert_eq!((ended.code, &ended.events("summary")[0]["delivered"]), (Some(0), &500.into()));
+}
+
+#[test]
+fn a_signal_that_comes_before_all_is_up_is_served_once_it_is() {
+    let broker = Broker::shared();
+    broker.admin().create_topic(NewTopic::new("reload-early").partitions(1));
+    let lines: String = (0..60).map(|n| format!("{n}\n")).collect();
+    for (command, settings) in [
+        ("run", "group = 'reload-early'\nto = 'null'\n"),
+        ("produce", "rate = 1\n"),
+        ("ingest", "listen = '127.0.0.1:0'\n"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let properties = folder.path().join("properties");
+        mkfifo(&properties, Mode::S_IRWXU).unwrap();
+        let named = properties.display();
+        let file = file(&format!(
+            "command-config = '{named}'\n[{command}]\ntopic = 'reload-early'\n{settings}"
+        ));
+        let call = Call::new(&[command, "--config", file.path().to_str().unwrap()]);
+        let mut running = call.stdin(lines.as_bytes()).spawn();
+        // There is a reader when the command reads its properties, which is before everything else.
+        let mut pipe = None;
+        eventually("it reads its properties", || {
+            let mut options = OpenOptions::new();
+            let options = options.write(true).custom_flags(OFlag::O_NONBLOCK.bits());
+            pipe = options.open(&properties).ok();
+            pipe.is_some()
+        });
+        running.signal(Signal::SIGHUP);
+        let text = format!("bootstrap.servers={}\n", broker.bootstrap());
+        pipe.take().unwrap().write_all(text.as_bytes()).unwrap();
+        running.until(command, |running| told(running, "reloaded").len() == 1);
+        running.signal(Signal::SIGTERM);
+        let ended = running.wait(PATIENCE);
+        assert!(ended.code.is_some(), "a signal ended it: {ended:#?}");
+    }
 }
 
 #[test]

@@ -345,6 +345,7 @@ unsafe fn array<'a, T>(first: *const *const T, count: usize) -> &'a [*const T] {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::net::TcpListener;
 
     use super::*;
@@ -375,6 +376,26 @@ mod tests {
         let mut down = Complaints::default();
         down.add(Code::AllBrokersDown);
         assert_eq!((down.is_final(), down.why()), (None, Some(Code::AllBrokersDown)));
+    }
+
+    #[test]
+    fn the_only_broker_s_refusal_ends_the_wait_each_time() {
+        let plain = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", plain.local_addr().unwrap().to_string());
+        config.set("security.protocol", "ssl");
+        // It speaks no TLS.
+        std::thread::spawn(move || {
+            while let Ok((mut connection, _)) = plain.accept() {
+                let _ = connection.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+            }
+        });
+        let client = DescribingClient::new(&config).unwrap();
+        let within = Duration::from_secs(20);
+        let since = Instant::now();
+        assert_eq!(client.topics(&[c"orders".to_owned()], within).unwrap_err().0, Code::SSL);
+        assert_eq!(client.group(c"billing", within).unwrap_err().0, Code::SSL);
+        assert!(since.elapsed() < within, "{:?}", since.elapsed());
     }
 
     #[test]
