@@ -147,21 +147,10 @@ impl<P: Clone> Engine<P> {
         &self.config
     }
 
-    /// Changes how many handlers may run. When it shrinks, nothing starts until fewer run.
-    ///
-    /// # Errors
-    /// When it is outside the range of [`Config::max_in_flight`].
-    pub fn set_max_in_flight(&mut self, limit: u32) -> Result<(), ConfigError> {
-        let config = Config { max_in_flight: limit, ..self.config.clone() };
-        config.validate()?;
-        self.config = config;
-        self.limit = limit;
-        Ok(())
-    }
-
-    /// Changes limits and policies, all of them or none. What is admitted stays admitted: where a
-    /// budget shrinks below what is held, nothing is admitted until less is held than it allows, and
-    /// what is held only falls until then. With a wider window, ranges of a partition that has many
+    /// Changes limits and policies, all of them or none. Where the limit of handlers shrinks, nothing
+    /// starts until fewer run. What is admitted stays admitted: where a budget shrinks below what is
+    /// held, nothing is admitted until less is held than it allows, and what is held only falls until
+    /// then. With a wider window, ranges of a partition that has many
     /// unfinished records may not fit into its commits for a while; they are dropped and counted.
     ///
     /// # Errors
@@ -175,10 +164,9 @@ impl<P: Clone> Engine<P> {
         config.validate()?;
         self.limit = config.max_in_flight;
         self.max_unfinished = config.max_unfinished();
-        // The next looks are not later than they would be had it always been so.
-        self.next_watch = self.next_watch.min(now + config.stuck_after);
-        self.next_stall_check = self.next_stall_check.min(now + config.commit_stall);
         self.config = config;
+        self.next_watch = now;
+        self.check_stalls(now);
         Ok(())
     }
 

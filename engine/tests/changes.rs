@@ -65,6 +65,25 @@ fn the_window_and_what_is_sure_to_fit_in_a_commit_go_together() {
 }
 
 #[test]
+fn a_stall_is_what_it_is_now() {
+    let ms = Duration::from_millis;
+    let mut engine = engine(Config { max_in_flight: 1, commit_stall: ms(3_000), ..small() });
+    admit(&mut engine, P, 0, &[1, 2, 3], at(0));
+    let running = dispatch(&mut engine, at(0));
+    engine.handle_outcome(running[0].ticket, Outcome::Done, at(0));
+    let stall = |stall| ConfigChange { commit_stall: Some(ms(stall)), ..Default::default() };
+    engine.handle_timeout(at(4_000));
+    assert!(!engine.has_ready() && dispatch(&mut engine, at(4_000)).is_empty());
+    change(&mut engine, stall(10_000), at(4_000));
+    assert_eq!(dispatch(&mut engine, at(4_000)).len(), 1, "it is none any more");
+    assert!(!engine.snapshot(at(4_000)).commits_stalled);
+    change(&mut engine, stall(2_000), at(4_000));
+    assert!(engine.snapshot(at(4_000)).commits_stalled);
+    let running = engine.snapshot(at(4_000)).in_flight;
+    assert_eq!((running, engine.has_ready()), (1, false), "and at once one again");
+}
+
+#[test]
 fn a_timeout_counts_for_what_runs_already() {
     let mut engine = engine(Config { stuck_after: Duration::from_secs(3_600), ..small() });
     admit(&mut engine, P, 0, &[1], at(0));
@@ -82,6 +101,7 @@ fn a_timeout_counts_for_what_runs_already() {
         ConfigChange { handler_timeout: Some(None), ..Default::default() },
         at(5_000),
     );
+    engine.handle_timeout(at(5_000));
     assert!(engine.poll_timeout().unwrap() > at(5_000));
 }
 
@@ -92,6 +112,7 @@ fn an_earlier_watchdog_looks_earlier() {
     dispatch(&mut engine, at(0));
     let stuck_after = Some(Duration::from_secs(2));
     change(&mut engine, ConfigChange { stuck_after, ..Default::default() }, at(1_000));
+    engine.handle_timeout(at(1_000));
     engine.handle_timeout(at(3_100));
     let told = actions(&mut engine);
     assert!(told.iter().any(|action| matches!(action, Action::Stuck { .. })), "{told:?}");

@@ -45,10 +45,32 @@ fn shares_of_a_slow_group_that_commits_as_often_as_it_is_asked_are_equal_too() {
     for seed in 0..20 {
         let mut world = World::new(seed, 1 + seed as usize % 6, 400.0);
         world.consumer.commit_ms = (500, 500);
+        world.consumer.members = 1 + seed as usize % 3;
         (0..4).for_each(|_| _ = world.add_producer(800.0));
         world.run(60.0, |_| {});
         let seen = world.watch(40.0);
-        assert!(jain(&seen.shares) > 0.95, "seed {seed}: {} {seen:?}", jain(&seen.shares));
+        assert!(jain(&seen.shares) > 0.93, "seed {seed}: {} {seen:?}", jain(&seen.shares));
+    }
+}
+
+#[test]
+fn a_group_is_as_fast_as_it_is_however_many_members_commit() {
+    for (members, commit_ms) in [1, 4, 12].into_iter().flat_map(|n| [(n, 500), (n, 5_000)]) {
+        let mut world = World::new(3, 12, 5_000.0);
+        world.consumer.commit_ms = (commit_ms, commit_ms);
+        world.consumer.members = members;
+        (0..2).for_each(|_| _ = world.add_producer(10_000.0));
+        world.run(90.0, |_| {});
+        let mut rates = Vec::new();
+        for _ in 0..200 {
+            world.run(0.2, |_| {});
+            rates.extend(world.producers[0].snapshot(world.now_ms).groups[0].rate);
+        }
+        let rate = rates.iter().sum::<f64>() / rates.len() as f64;
+        assert!((4_850.0..5_150.0).contains(&rate), "{members} members, {commit_ms} ms: {rate}");
+        let target = world.producers[0].snapshot(world.now_ms).target.as_secs_f64();
+        let seen = world.watch(20.0);
+        assert!((0.85..1.1).contains(&(seen.mean / target)), "{members}, {commit_ms}: {seen:?}");
     }
 }
 

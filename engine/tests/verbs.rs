@@ -266,13 +266,14 @@ fn when_the_limit_shrinks_nothing_starts_until_fewer_run() {
     let mut engine = engine(Config { max_in_flight: 3, ..Config::default() });
     admit(&mut engine, P, 0, &[1, 2, 3, 4], at(0));
     let running = dispatch(&mut engine, at(0));
-    engine.set_max_in_flight(1).unwrap();
+    let limit = |limit| ConfigChange { max_in_flight: Some(limit), ..ConfigChange::default() };
+    engine.change_config(&limit(1), at(0)).unwrap();
     engine.handle_outcome(running[0].ticket, Outcome::Done, at(0));
     engine.handle_outcome(running[1].ticket, Outcome::Done, at(0));
     assert!(dispatch(&mut engine, at(0)).is_empty());
     engine.handle_outcome(running[2].ticket, Outcome::Done, at(0));
     assert_eq!(offsets(&dispatch(&mut engine, at(0))), [3]);
-    assert!(engine.set_max_in_flight(0).is_err());
+    assert!(engine.change_config(&limit(0), at(0)).is_err());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidegate_engine::{Config, ConfigError, PartitionSnapshot, Snapshot};
+use tidegate_engine::{Config, ConfigChange, ConfigError, PartitionSnapshot, Snapshot};
 
 use crate::batch::TopicPartition;
 use crate::settings::SettingsChange;
@@ -82,9 +82,8 @@ impl Monitor {
     /// # Errors
     /// When it is outside the range of [`Config::max_in_flight`](tidegate_engine::Config).
     pub fn set_max_in_flight(&self, limit: u32) -> Result<(), ConfigError> {
-        self.shared.lock().engine.set_max_in_flight(limit)?;
-        self.shared.ring_all();
-        Ok(())
+        let engine = ConfigChange { max_in_flight: Some(limit), ..ConfigChange::default() };
+        self.change(&SettingsChange { engine, ..SettingsChange::default() })
     }
 
     /// Changes settings of a consumer, all of them or none, from now on. Nothing that is admitted is

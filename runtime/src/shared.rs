@@ -39,8 +39,10 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) engine: Engine<RecordRef>,
-    /// As they are now; the engine has its own.
+    /// As they are now.
     pub(crate) settings: Settings,
+    /// The pump has not taken them over yet.
+    pub(crate) settings_changed: bool,
     /// By partition id; an id is never used for another partition.
     pub(crate) partitions: Vec<Known>,
     /// Handlers that panicked.
@@ -100,6 +102,7 @@ impl Shared {
                 sleep: PumpSleep::new(engine.config()),
                 engine,
                 settings,
+                settings_changed: false,
                 partitions: Vec::new(),
                 panics: 0,
                 held_told: false,
@@ -160,12 +163,12 @@ impl Core {
         change: &SettingsChange,
         now: Instant,
     ) -> Result<(), ConfigError> {
-        let before = Settings { engine: self.engine.config().clone(), ..self.settings.clone() };
-        let settings = change.of(&before);
+        let settings = change.of(&self.settings);
         settings.validate()?;
         self.engine.change_config(&change.engine, now)?;
         self.sleep.suit(self.engine.config());
         self.settings = settings;
+        self.settings_changed = true;
         Ok(())
     }
 

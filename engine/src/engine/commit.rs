@@ -63,24 +63,34 @@ impl<P: Clone> Engine<P> {
         partition.committed_changes = sent.changes;
         partition.committed_finished = sent.finished;
         partition.uncommitted_since = partition.has_uncommitted().then_some(now);
+        self.end_stall(id);
+    }
+
+    /// Holds back what is ready of partitions whose commits do not succeed, and nothing of others.
+    pub(super) fn check_stalls(&mut self, now: Instant) {
+        for index in 0..self.partitions.len() {
+            let id = PartitionId(index as u32);
+            let Some(partition) = self.partition(id) else { continue };
+            if !self.is_stalled(partition, now) {
+                self.end_stall(id);
+                continue;
+            }
+            let Some(partition) = self.partition_mut(id) else { continue };
+            if !core::mem::replace(&mut partition.stalled, true) {
+                self.ready -= partition.ready_count;
+            }
+        }
+    }
+
+    /// What is ready of a partition may start again, if it was held back.
+    fn end_stall(&mut self, id: PartitionId) {
+        let Some(partition) = self.partition_mut(id) else { return };
         if core::mem::take(&mut partition.stalled) {
             let ready = partition.ready_count;
             let joins = ready > 0 && !core::mem::replace(&mut partition.in_ring, true);
             self.ready += ready;
             if joins {
                 self.ring.push_back(id);
-            }
-        }
-    }
-
-    /// Holds back what is ready of partitions whose commits do not succeed.
-    pub(super) fn check_stalls(&mut self, now: Instant) {
-        for partition in self.partitions.iter_mut().flatten() {
-            let since = partition.uncommitted_since;
-            let stalled =
-                since.is_some_and(|since| now.saturating_since(since) > self.config.commit_stall);
-            if stalled && !core::mem::replace(&mut partition.stalled, true) {
-                self.ready -= partition.ready_count;
             }
         }
     }

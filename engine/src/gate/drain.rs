@@ -6,16 +6,18 @@ use core::time::Duration;
 use super::math::weight;
 use crate::{Instant, Offset};
 
-/// The rate forgets with this horizon, counted in time in which the group had work.
+/// What a partition did is forgotten with this horizon, counted in time in which it had work...
+const OWN_HORIZON: Duration = Duration::from_secs(1);
+/// ...and what the group did with this one.
 const RATE_HORIZON: Duration = Duration::from_secs(2);
-/// One commit is taken for so much time at most, or for twice that between commits: what it says of
-/// the time when the group stood still is that it did.
-const LEARNED_AT_MOST: Duration = Duration::from_secs(1);
-/// Progress of more than so many times what the rate explains is a seek, or an unknown past,
-/// and not speed...
+/// Progress of a partition by more than so many times what the rate of the whole group explains is a
+/// seek, or an unknown past, and not speed...
 const JUMP: f64 = 8.0;
 /// ...unless it is seen so many times in a row.
 const JUMPS_BELIEVED: u32 = 3;
+/// A commit that took more than so many times as long as usual ends a pause, and says nothing of how
+/// fast the group is when it does not pause.
+const PAUSE: u32 = 4;
 /// Fewer records than this are no backlog: as many may just have been sent, or be done and not be
 /// committed.
 const LEAST_BACKLOG: f64 = 10.0;
@@ -49,16 +51,35 @@ struct Progress {
     lag: u64,
     /// When it last moved, or had nothing to do.
     since: Instant,
-    /// Records a second, from the last time it moved.
-    rate: f64,
+    /// What it did lately, and in how many seconds: forgotten together, so that a commit that was seen
+    /// soon after the one before it, and looks fast, counts for as little as it took.
+    recent: (f64, f64),
+    /// Times in a row that it moved further than can be believed.
+    jumps: u32,
     moved: bool,
     stuck: bool,
+}
+
+impl Progress {
+    /// Records a second, 0 while nothing is known.
+    fn rate(&self) -> f64 {
+        let (records, seconds) = self.recent;
+        if seconds > 0.0 { records / seconds } else { 0.0 }
+    }
+}
+
+/// What a partition's progress is compared with.
+struct Usual {
+    /// Records a second of the whole group, if that was seen under a backlog.
+    rate: Option<f64>,
+    /// Seconds between two commits, infinite while it is unknown.
+    spacing: f64,
 }
 
 /// One group's drain time, estimated from what it commits.
 ///
 /// The rate is that of the whole group: for each partition that has work, what its last commits
-/// brought over the time since those before. A group that commits every 5 s is not taken for one
+/// brought over the time that they took. A group that commits every 5 s is not taken for one
 /// that stands still in between, and one whose members commit at different times is not taken for
 /// one that jumps. The rate is lowered only when the group had a backlog at both ends of the
 /// interval: what a consumer does that has nothing to do says nothing about what it could.
@@ -68,14 +89,13 @@ pub(super) struct DrainEstimate {
     rate: Option<f64>,
     /// The rate was seen under a backlog, and is no lower bound any more.
     confirmed: bool,
-    jumps: u32,
     lag: u64,
     spacings: [f64; SPACINGS],
     seen_spacings: usize,
     last: Option<Instant>,
-    /// Since the last commit was seen, as long as there was work.
-    unlearned: Duration,
     moving: Option<Instant>,
+    /// When it last moved again after a pause.
+    resumed: Option<Instant>,
     /// There was something to do.
     waits: bool,
 }
@@ -89,47 +109,55 @@ impl DrainEstimate {
         }
         let elapsed = self.last.map_or(Duration::ZERO, |last| now.saturating_since(last));
         let mut spacing = WeightedMean::default();
+        let usual = Usual {
+            rate: self.rate.filter(|_| self.confirmed),
+            spacing: if self.seen_spacings < 3 { f64::INFINITY } else { self.spacing() },
+        };
         for (progress, seen) in self.partitions.iter_mut().zip(seen) {
             if let Some(seen) = seen {
-                *progress = Some(step(*progress, *seen, target, now, &mut spacing));
+                *progress = Some(step(*progress, *seen, target, now, &usual, &mut spacing));
             }
         }
         if let Some(spacing) = spacing.mean() {
             self.spacings[self.seen_spacings % SPACINGS] = spacing;
             self.seen_spacings += 1;
         }
-        let (mut lag, mut rate, mut moved) = (0u64, 0.0, false);
+        let (mut lag, mut rate, mut moved, mut all_known) = (0u64, 0.0, false, true);
         for progress in self.partitions.iter().flatten() {
             if progress.stuck || (progress.lag == 0 && !progress.moved) {
                 continue;
             }
             lag = lag.saturating_add(progress.lag);
-            rate += progress.rate;
+            rate += progress.rate();
             moved |= progress.moved;
+            all_known &= progress.recent.1 > 0.0;
         }
         let lag_before = core::mem::replace(&mut self.lag, lag);
         let waits = lag > 0 || self.partitions.iter().flatten().any(|p| p.stuck);
         let waited = core::mem::replace(&mut self.waits, waits);
+        let spacing = Duration::try_from_secs_f64(usual.spacing).unwrap_or(Duration::MAX);
+        let since = |at: Option<Instant>| at.map_or(Duration::ZERO, |at| now.saturating_since(at));
+        if moved && since(self.moving) > spacing.saturating_mul(PAUSE) {
+            self.resumed = Some(now);
+        }
         if moved || !waits || !waited {
             self.moving = Some(now);
         }
-        self.unlearned = if waits || moved { self.unlearned + elapsed } else { Duration::ZERO };
-        if moved {
-            let elapsed = core::mem::take(&mut self.unlearned);
-            self.learn(rate, lag.min(lag_before), elapsed, target);
-        }
+        // In a pause, and until all members have committed again, some are missing in what is seen.
+        let two = spacing.saturating_mul(2);
+        let pauses = since(self.moving) > two;
+        let resumes = self.resumed.is_some() && since(self.resumed) < two;
+        let lag = if all_known && !pauses && !resumes { lag.min(lag_before) } else { 0 };
+        self.learn(rate, lag, elapsed, target);
         self.last = Some(now);
     }
 
-    /// Takes the rate that was just seen, since the last one, into the average. What was seen before
-    /// is not counted again at an answer in which no commit came: it would be the more often the
-    /// shorter the time was over which it was seen, in which case it is too high.
+    /// Takes the rate that was just seen, since the last one, into the average. With a `lag`, the
+    /// least that all of it waited behind, it may be lower than that.
     fn learn(&mut self, seen: f64, lag: u64, elapsed: Duration, target: Duration) {
         if seen <= 0.0 {
             return;
         }
-        let most = Duration::try_from_secs_f64(2.0 * self.spacing()).unwrap_or(elapsed);
-        let elapsed = elapsed.min(most.max(LEARNED_AT_MOST));
         let enough = (seen * target.as_secs_f64() / 2.0).max(LEAST_BACKLOG);
         let backlog = lag as f64 >= enough;
         let Some(rate) = self.rate else {
@@ -137,14 +165,6 @@ impl DrainEstimate {
             self.confirmed = backlog;
             return;
         };
-        if self.confirmed && seen > rate * JUMP {
-            self.jumps += 1;
-            if self.jumps < JUMPS_BELIEVED {
-                return;
-            }
-        } else {
-            self.jumps = 0;
-        }
         if seen > rate || backlog {
             self.rate = Some(rate + weight(elapsed, RATE_HORIZON) * (seen - rate));
             self.confirmed |= backlog;
@@ -218,24 +238,36 @@ fn step(
     seen: Seen,
     target: Duration,
     now: Instant,
+    usual: &Usual,
     spacing: &mut WeightedMean,
 ) -> Progress {
-    let done = seen.done();
-    let fresh = Progress { done, lag: seen.lag, since: now, rate: 0.0, moved: false, stuck: false };
+    let (done, lag, recent) = (seen.done(), seen.lag, (0.0, 0.0));
+    let fresh = Progress { done, lag, since: now, recent, jumps: 0, moved: false, stuck: false };
     let Some(before) = before else { return fresh };
     if seen.displaced || done < before.done {
-        return Progress { rate: before.rate, ..fresh };
+        return Progress { recent: before.recent, ..fresh };
     }
     let elapsed = now.saturating_since(before.since);
     if done > before.done {
         let (moved, seconds) = (done.abs_diff(before.done) as f64, elapsed.as_secs_f64());
+        let kept = Progress { recent: before.recent, moved: true, ..fresh };
         if seconds <= 0.0 {
-            return Progress { rate: before.rate, moved: true, ..fresh };
+            return kept;
         }
         if before.lag > 0 {
             spacing.add(seconds, moved);
         }
-        return Progress { rate: moved / seconds, moved: true, ..fresh };
+        let jumps = match usual.rate {
+            Some(rate) if moved > JUMP * rate * seconds => before.jumps + 1,
+            _ => 0,
+        };
+        if (1..JUMPS_BELIEVED).contains(&jumps) || seconds > f64::from(PAUSE) * usual.spacing {
+            return Progress { jumps, ..kept };
+        }
+        let stays = 1.0 - weight(elapsed, OWN_HORIZON);
+        let (records, time) = before.recent;
+        let recent = (records * stays + moved, time * stays + seconds);
+        return Progress { recent, jumps, ..kept };
     }
     if seen.lag == 0 || before.lag == 0 {
         return fresh;

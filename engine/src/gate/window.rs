@@ -23,7 +23,7 @@ const MOST_GROWTH: f64 = 2.0;
 const EQUALISING: f64 = 0.06;
 /// The aim is this part of the target: a lone producer settles somewhat below the target and many
 /// somewhat above.
-const AIM: f64 = 0.915;
+const AIM: f64 = 0.93;
 /// A producer that is not held back keeps its window up to so many times the target: a burst that is
 /// as large as the target allows must not be held back the next time because of a noisy reading.
 const TOLERATED: f64 = 1.25;

@@ -34,15 +34,18 @@ impl Random {
 pub struct Consumer {
     /// Records a second, over all partitions.
     pub rate: f64,
-    /// Milliseconds between commits.
+    /// Milliseconds between commits of a member.
     pub commit_ms: (u64, u64),
+    /// Members, which share the partitions and commit each for itself.
+    pub members: usize,
     /// Whether it has begun; before, there is no commit.
     pub started: bool,
     /// Partitions that do not move.
     pub stuck: Vec<usize>,
     processed: Vec<i64>,
     committed: Vec<Option<i64>>,
-    next_commit: u64,
+    /// By member.
+    next_commit: Vec<u64>,
     turn: usize,
     credit: f64,
 }
@@ -90,11 +93,12 @@ impl World {
             consumer: Consumer {
                 rate,
                 commit_ms: (200, 500),
+                members: 1,
                 started: true,
                 stuck: Vec::new(),
                 processed: vec![0; partitions],
                 committed: vec![None; partitions],
-                next_commit: 0,
+                next_commit: Vec::new(),
                 turn: 0,
                 credit: 0.0,
             },
@@ -221,12 +225,16 @@ impl World {
             }
         }
         consumer.credit = consumer.credit.min(1.0);
-        if self.now_ms >= consumer.next_commit {
-            let (low, high) = consumer.commit_ms;
-            consumer.next_commit = self.now_ms + self.random.between(low, high);
-            for (committed, processed) in consumer.committed.iter_mut().zip(&consumer.processed) {
-                if *processed > 0 {
-                    *committed = Some(*processed);
+        let ((low, high), members) = (consumer.commit_ms, consumer.members);
+        consumer.next_commit.resize_with(members, || self.now_ms + self.random.between(0, high));
+        for member in 0..members {
+            if self.now_ms < consumer.next_commit[member] {
+                continue;
+            }
+            consumer.next_commit[member] = self.now_ms + self.random.between(low, high);
+            for p in (member..self.log.len()).step_by(members) {
+                if consumer.processed[p] > 0 {
+                    consumer.committed[p] = Some(consumer.processed[p]);
                 }
             }
         }

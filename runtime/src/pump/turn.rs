@@ -153,6 +153,7 @@ impl<S: Source> Pump<S> {
                 return Ok(self.finished());
             }
             let now = self.shared.clock.now();
+            self.take_settings(now);
             if self.shared.shutdown.load(Ordering::Acquire) {
                 self.begin_shutdown(now);
             }
@@ -172,17 +173,22 @@ impl<S: Source> Pump<S> {
         }
     }
 
+    /// Takes over settings that were changed.
+    fn take_settings(&mut self, now: Instant) {
+        let mut core = self.shared.lock();
+        if std::mem::take(&mut core.settings_changed) {
+            self.settings = core.settings.clone();
+            drop(core);
+            let latest = now + self.settings.commit_interval;
+            self.commit_at = self.commit_at.map(|at| at.min(latest));
+        }
+    }
+
     /// Fires the engine's timers, passes its actions on, and sees that somebody takes what is
     /// ready.
     fn serve_engine(&mut self, now: Instant) -> bool {
         let mut core = self.shared.lock();
         core.sleep.end();
-        let interval = core.settings.commit_interval;
-        if std::mem::replace(&mut self.settings.commit_interval, interval) > interval {
-            self.commit_at = self.commit_at.map(|at| at.min(now + interval));
-        }
-        self.settings.shutdown_timeout = core.settings.shutdown_timeout;
-        self.settings.engine.commit_stall = core.settings.engine.commit_stall;
         let due = core.engine.poll_timeout().is_some_and(|at| at <= now);
         if due {
             core.engine.handle_timeout(now);

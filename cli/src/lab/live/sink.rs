@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use tidegate::gate::{Commit, Credit, Gate, GateConfig, LogSpan, ProbeSample};
+use tidegate::gate::{Commit, Credit, Gate, GateConfig, LogSpan, ProbeSample, until_next_probe};
 use tidegate::{Metadata, NotSent, Offset, Producer, ProducerRecord};
 use tidegate_engine::{FinishedRanges, Instant as Moment};
 use tidegate_runtime::memory::{MemoryLog, NewRecord};
+use tidegate_sim::lab::mix;
 
 use crate::exit::Failure;
 
@@ -119,7 +120,8 @@ impl Sink {
         if let Some(sample) = sample {
             gate.handle_probe(&sample, moment);
             while gate.poll_alert().is_some() {}
-            memory.next_probe = now + gate.config().probe_interval;
+            let random = mix(now.as_nanos() as u64, 0);
+            memory.next_probe = now + until_next_probe(gate.config().probe_interval, random);
         }
         if gate.poll_timeout(moment).is_some_and(|at| at <= moment) {
             gate.handle_timeout(moment);
