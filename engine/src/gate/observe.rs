@@ -12,7 +12,7 @@ use super::{
     Reason,
 };
 use crate::canary::{Canary, is_planted};
-use crate::{FinishedRanges, Instant, OffsetRange};
+use crate::{FinishedRanges, Instant, Offset, OffsetRange};
 
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
 /// What is released in a second, for the time that a refused producer is told to wait.
@@ -82,7 +82,11 @@ impl Gate {
             log.span = span;
             // Only what was delivered before the probe asked must be in its answer.
             let expected = log.delivered.filter(|(_, by)| *by <= sample.asked);
-            log.delivered = self.ledger.delivered_end(partition).map(|end| (end, now));
+            // Since when that is known: an answer must not make it newer, or no probe that was asked
+            // for while another was on its way would ever be of use.
+            let known = |end: Offset| log.delivered.filter(|(before, _)| *before == end);
+            let end_of_own = self.ledger.delivered_end(partition);
+            log.delivered = end_of_own.map(|end| known(end).unwrap_or((end, now)));
             // Whoever writes there next writes something that nobody has released yet.
             self.ledger.log_ends(partition, end);
             for group in &mut self.groups {

@@ -106,10 +106,11 @@ impl World<'_> {
     /// Somebody changes what a member may hold at once.
     fn change_limit(&mut self, slot: usize) {
         let limit = 1 + self.tape.below(self.plan.config.max_in_flight);
-        // The budgets go along, from a quarter to what they were, and so does what a stall is.
+        // The budgets go along, from a quarter to what they were, and so does what a stall is, which
+        // is never less than two commits.
         let random = mixed(self.now);
         let part = 1 + (random % 4) as u32;
-        let stall = self.plan.config.commit_stall * (1 + (random >> 8) as u32 % 4) / 2;
+        let stall = self.plan.config.commit_stall * (1 + (random >> 8) as u32 % 4);
         let bytes = (self.plan.config.max_bytes * u64::from(part) / 4).max(1_024);
         let queued = (self.plan.config.max_queued * part / 4).max(1);
         let change = ConfigChange {

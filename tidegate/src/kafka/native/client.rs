@@ -222,7 +222,14 @@ impl NativeClient {
     }
 
     /// Begins to leave the group; events go on until [`is_closed`](Self::is_closed).
+    ///
+    /// A member without partitions that shares them cooperatively would be closed by librdkafka
+    /// without a word to the group, which then waits for it at its next rebalance until its session
+    /// is over. But librdkafka lets it leave when it unsubscribes, and then waits for the answer.
     pub(crate) fn close(&self) -> KafkaResult<()> {
+        if self.consumer.assignment().is_ok_and(|partitions| partitions.count() == 0) {
+            self.consumer.unsubscribe();
+        }
         self.consumer.close_queue()
     }
 
