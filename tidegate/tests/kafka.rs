@@ -7,9 +7,11 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Recorder, Running, builder, filled, on_both_protocols, wait_for};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use tidegate::{AfterLastAttempt, Backoff, Metadata, Offset, Outcome, Record};
 use tidegate_testkit::history::Happened;
 use tidegate_testkit::judge::{Judge, Ordering as Order};
@@ -61,6 +63,27 @@ fn handled_once_in_key_order_and_committed(protocol: &str, partitions: i32) {
             .assert_ok();
         assert_eq!(committed(broker, &name), 5_000);
     }
+}
+
+#[test]
+fn a_member_without_partitions_leaves_its_group() {
+    let (broker, _) = filled("idle", 1, 10);
+    let observer: BaseConsumer =
+        broker.properties().into_iter().collect::<ClientConfig>().create().unwrap();
+    let members = || {
+        let groups = observer.fetch_group_list(Some("idle"), Duration::from_secs(10)).unwrap();
+        groups.groups().first().map_or(0, |group| group.members().len())
+    };
+    let recorder = Recorder::new();
+    let first = Running::start(builder(broker, "idle"), &recorder.member("a"), nothing);
+    first.wait_done(10);
+    let second = Running::start(builder(broker, "idle"), &recorder.member("b"), nothing);
+    wait_for("two members", || members() == 2);
+    second.stop();
+    let stopped = Instant::now();
+    wait_for("one member", || members() == 1);
+    assert!(stopped.elapsed() < Duration::from_secs(5), "that was its session's end");
+    first.stop();
 }
 
 #[test]
