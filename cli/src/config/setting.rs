@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::ffi::{OsStr, OsString};
+use std::num::{IntErrorKind, ParseIntError};
 
 use clap::builder::{Arg, ArgAction, Command};
 use clap::error::{ContextKind, ContextValue};
@@ -185,7 +186,14 @@ impl<'a> Setting<'a> {
 /// Why clap refuses a value.
 fn reason(error: &clap::Error) -> String {
     if let Some(source) = error.source() {
-        return source.to_string();
+        let number = source.downcast_ref::<ParseIntError>().map(ParseIntError::kind);
+        return match number {
+            Some(IntErrorKind::PosOverflow | IntErrorKind::NegOverflow) => {
+                "is too large".to_owned()
+            }
+            Some(_) => "must be a whole number".to_owned(),
+            None => source.to_string(),
+        };
     }
     match error.get(ContextKind::ValidValue) {
         Some(ContextValue::Strings(values)) if !values.is_empty() => {

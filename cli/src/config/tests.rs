@@ -152,6 +152,8 @@ fn all_that_is_wrong_is_told_at_once_with_its_line() {
         assert!(values.lines().any(|told| told == line), "{line}\n{values}");
     }
     assert!(values.contains("FILE:5: [run] max-bytes: ") && values.contains("64MiB"), "{values}");
+    let error = refused(&format!("{RUN}concurrency = 1.5"), &["run"]);
+    assert_eq!(error, "FILE:6: [run] concurrency: must be a whole number");
     // Another command has no part in these values.
     let text = text.replace("max_bytes = '1MiB'", "").replace("concurency = 5", "");
     let text = &text[..text.find("[produce]").unwrap()];

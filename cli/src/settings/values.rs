@@ -18,7 +18,7 @@ pub(crate) fn duration(
         let parsed = match text.trim() {
             "0" => Duration::ZERO,
             text => humantime::parse_duration(text)
-                .map_err(|error| format!("{error}; write it like 200ms, 5s or 2m"))?,
+                .map_err(|_| "write it like 200ms, 5s or 2m".to_owned())?,
         };
         if (min..=max).contains(&parsed) {
             return Ok(parsed);
@@ -34,10 +34,8 @@ pub(crate) fn size(
     max: u64,
 ) -> impl Fn(&str) -> Result<ByteSize, String> + Clone + Send + Sync + 'static {
     move |text| {
-        let parsed: ByteSize = text
-            .trim()
-            .parse()
-            .map_err(|error| format!("{error}; write it like 64MiB or 500kB"))?;
+        let parsed: ByteSize =
+            text.trim().parse().map_err(|_| "write it like 64MiB or 500kB".to_owned())?;
         if (min..=max).contains(&parsed.0) {
             return Ok(parsed);
         }
