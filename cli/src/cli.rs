@@ -1,7 +1,9 @@
 //! The commands.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
+use clap::builder::Resettable;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::bench::BenchArgs;
@@ -56,6 +58,24 @@ pub(crate) fn command() -> clap::Command {
         command.mut_subcommands(completed)
     }
     completed(Cli::command())
+}
+
+/// The same to read words with: a variable that is empty is as if it were not set. Compose files and
+/// manifests name variables that nobody has given a value.
+pub(crate) fn reader() -> clap::Command {
+    fn without_empty(command: clap::Command) -> clap::Command {
+        let command = command.mut_args(|arg| match arg.get_env().is_some_and(is_empty) {
+            true => arg.env(Resettable::Reset),
+            false => arg,
+        });
+        command.mut_subcommands(without_empty)
+    }
+    without_empty(command())
+}
+
+/// Whether a variable is set to nothing.
+pub(crate) fn is_empty(variable: &OsStr) -> bool {
+    std::env::var_os(variable).is_some_and(|value| value.is_empty())
 }
 
 /// What can be done.

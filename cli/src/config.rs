@@ -18,6 +18,7 @@
 
 mod arguments;
 mod asked;
+mod blame;
 mod catalog;
 mod command;
 mod example;
@@ -50,6 +51,9 @@ pub(crate) use self::reload::Reload;
 use crate::cli::{self, Cli};
 use crate::exit::Failure;
 use crate::settings::OutputArgs;
+
+/// Flags whose values may be secrets.
+const SECRET: [&str; 2] = ["--property", "--header"];
 
 /// A command line with its file.
 pub(crate) struct Loaded {
@@ -99,7 +103,32 @@ pub(crate) fn load(words: &[OsString]) -> Result<Loaded, Refused> {
     let from_file = File::read(path, &command)
         .and_then(|file| arguments::of(file, &command, &asked))
         .map_err(|problems| Refused::File(Failure::Config(problems.to_string()), asked.output()))?;
-    finish(&asked.words_with(words, &from_file), Some((path, &from_file)))
+    let loaded = finish(&asked.words_with(words, &from_file), Some((path, &from_file)));
+    loaded.map_err(|refused| match refused {
+        // Whoever gave the command a table of its own wanted it to be there.
+        Refused::Usage(error) if is_missing(&error) && from_file.has_table() => {
+            let (file, table) = (path.display(), asked.path.join("."));
+            let words = format!("{file}: [{table}]: {} is missing", missing(&error));
+            Refused::File(Failure::Config(words), asked.output())
+        }
+        other => other,
+    })
+}
+
+fn is_missing(error: &clap::Error) -> bool {
+    error.kind() == ErrorKind::MissingRequiredArgument
+}
+
+/// The keys of the flags that are missing.
+fn missing(error: &clap::Error) -> String {
+    let Some(ContextValue::Strings(flags)) = error.get(ContextKind::InvalidArg) else {
+        return "a setting".to_owned();
+    };
+    let key = |flag: &String| {
+        let name = flag.trim_start_matches(['-', '<']).split([' ', '=', '<', '>']).next();
+        name.unwrap_or_default().to_owned()
+    };
+    flags.iter().map(key).collect::<Vec<_>>().join(", ")
 }
 
 /// Those of `names` that a file has a table for; without such a table, those that alone have a setting
@@ -132,13 +161,30 @@ pub(crate) fn commands(path: &Path, names: &[&str]) -> Result<Vec<String>, Failu
     Ok(alone.into_iter().collect())
 }
 
+/// Takes the value out of what is told of a flag whose values may be secrets.
+fn hide_secret(error: &mut clap::Error) {
+    let told = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
+    let flag = told(ContextKind::InvalidArg);
+    if SECRET.iter().any(|secret| flag.starts_with(secret)) {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("***".to_owned()));
+    }
+}
+
 /// Reads a command line that is complete.
 fn finish(
     words: &[OsString],
     file: Option<(&Path, &arguments::Arguments)>,
 ) -> Result<Loaded, Refused> {
-    let matches = cli::command().try_get_matches_from(words).map_err(|mut error| {
-        if let (ErrorKind::MissingRequiredArgument, Some((path, _))) = (error.kind(), file) {
+    let matches = cli::reader().try_get_matches_from(words).map_err(|mut error| {
+        match error.kind() {
+            // Help names every variable, be it empty.
+            ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                return cli::command().try_get_matches_from(words).err().unwrap_or(error);
+            }
+            ErrorKind::ValueValidation | ErrorKind::InvalidValue => hide_secret(&mut error),
+            _ => {}
+        }
+        if let Some((path, _)) = file.filter(|_| is_missing(&error)) {
             let tip = format!("what is missing can also be set in {}", path.display());
             let tips = ContextValue::StyledStrs(vec![StyledStr::from(tip)]);
             error.insert(ContextKind::Suggested, tips);

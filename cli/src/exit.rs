@@ -1,7 +1,6 @@
 //! How a process ends: its exit codes, and what is said with them.
 
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -24,8 +23,10 @@ Exit codes:
 pub(crate) enum Failure {
     /// It began and could not finish. Exit code 1.
     Failed(String),
-    /// The flags do not go together, or one is missing. Exit code 2.
+    /// The flags do not go together. Exit code 2.
     Usage(String),
+    /// Something must be said, and nobody said it. Exit code 2.
+    Missing(String),
     /// A file, a property or a command cannot be used. Exit code 78 (`EX_CONFIG`).
     Config(String),
 }
@@ -35,18 +36,8 @@ impl Failure {
     fn parts(&self) -> (u8, &str) {
         match self {
             Self::Failed(message) => (1, message),
-            Self::Usage(message) => (2, message),
+            Self::Usage(message) | Self::Missing(message) => (2, message),
             Self::Config(message) => (78, message),
-        }
-    }
-
-    /// The same, with the file from which some of the flags come that do not go together.
-    pub(crate) fn beside(self, file: Option<&Path>) -> Self {
-        match (self, file) {
-            (Self::Usage(words), Some(file)) => {
-                Self::Usage(format!("{words} (settings of {} are among them)", file.display()))
-            }
-            (other, _) => other,
         }
     }
 
@@ -58,7 +49,7 @@ impl Failure {
     /// Says why on standard error; the exit code is for `main` to return.
     pub(crate) fn tell(&self, output: &OutputArgs) -> ExitCode {
         let (code, message) = self.parts();
-        if let Self::Usage(message) = self {
+        if let Self::Usage(message) | Self::Missing(message) = self {
             // As every other misuse of a flag is told.
             let _ = Cli::command().error(ErrorKind::MissingRequiredArgument, message).print();
             return ExitCode::from(code);

@@ -86,7 +86,7 @@ impl LagArgs {
     /// The group, if it is named anywhere.
     fn group(&self, connection: &Connection) -> Result<String, Failure> {
         let named = self.group.clone().or_else(|| connection.group.clone());
-        named.ok_or_else(|| Failure::Usage("no group is named: give --group GROUP".to_owned()))
+        named.ok_or_else(|| Failure::Missing("no group is named: give --group GROUP".to_owned()))
     }
 
     /// What it would do, for `tidegate check`.

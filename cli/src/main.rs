@@ -24,7 +24,6 @@ mod run;
 mod server;
 mod settings;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
@@ -36,7 +35,7 @@ fn main() -> ExitCode {
         Ok(loaded) => loaded,
         Err(refused) => return refused.tell(),
     };
-    let file = given.file().map(Path::to_owned);
+    let blame = given.blame();
     let reload = Reload::new(words, given);
     let result = match command {
         Command::Lab(args) => lab::run(&args, &output, reload.given()),
@@ -52,6 +51,9 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.beside(file.as_deref()).tell(&output),
+        Err(failure) => match blame {
+            Some(blame) => blame.on(failure).tell(&output),
+            None => failure.tell(&output),
+        },
     }
 }

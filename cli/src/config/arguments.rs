@@ -9,7 +9,7 @@ use super::asked::Asked;
 use super::file::{Entry, File, Value, shape};
 use super::interpolate::{environment, interpolate};
 use super::problem::Problems;
-use super::setting::{Kind, Setting, at, settings};
+use super::setting::{Kind, Setting, at, exclude, settings};
 
 /// The arguments that a file gives.
 #[derive(Debug, Default)]
@@ -18,6 +18,13 @@ pub(super) struct Arguments {
     pub(super) words: Vec<OsString>,
     /// The line of each setting, and whether it is in the command's own table, by clap's name.
     pub(super) origins: BTreeMap<String, (usize, bool)>,
+}
+
+impl Arguments {
+    /// Whether the command's own table has something to say.
+    pub(super) fn has_table(&self) -> bool {
+        self.origins.values().any(|(_, own)| *own)
+    }
 }
 
 /// What the file says of the command that is asked for, without what the command line or the
@@ -32,24 +39,17 @@ pub(super) fn of(mut file: File, command: &Command, asked: &Asked) -> Result<Arg
     let Some(command) = at(command, &asked.path) else { return problems.none_or(arguments) };
     let mut taken: Vec<(Setting<'_>, &Entry)> = Vec::new();
     for setting in settings(command) {
-        let Some(entry) = file.entry(&asked.path, setting.key()) else { continue };
+        let entries = file.entries(&asked.path, setting.key());
+        let Some(entry) = entries.first().copied() else { continue };
         let joined = setting.is_joined();
         if (asked.is_given(setting.id()) && !joined) || excluded(command, setting, asked) {
             continue;
         }
-        let given = if joined { asked.names(setting.id()) } else { Vec::new() };
-        let mut values = match values(setting, entry, &given) {
-            Ok(values) => values,
-            Err(wrong) => {
-                for (line, words) in wrong {
-                    problems.add(line, format!("{}: {words}", name(entry)));
-                }
-                continue;
-            }
+        let values = match joined {
+            true => Some(all_pairs(setting, &entries, asked, &mut problems)),
+            false => told(values(setting, entry, &[]), entry, &mut problems),
         };
-        if values.is_empty() {
-            continue;
-        }
+        let Some(mut values) = values.filter(|values| !values.is_empty()) else { continue };
         if let Some((_, other)) = taken.iter().find(|(other, _)| exclude(command, *other, setting))
         {
             let (here, there) = (name(entry), name(other));
@@ -68,6 +68,42 @@ pub(super) fn of(mut file: File, command: &Command, asked: &Asked) -> Result<Arg
     problems.none_or(arguments)
 }
 
+/// The pairs of all tables that concern the command, the nearest first: of two with one name the nearer
+/// one counts, and before both what the command line or the environment says.
+fn all_pairs(
+    setting: Setting<'_>,
+    entries: &[&Entry],
+    asked: &Asked,
+    problems: &mut Problems,
+) -> Vec<OsString> {
+    let mut names = asked.names(setting.id());
+    let mut all = Vec::new();
+    for entry in entries {
+        let Some(mut pairs) = told(values(setting, entry, &names), entry, problems) else {
+            continue;
+        };
+        // Of a text, names are known only now that variables are in it.
+        pairs.retain(|pair| setting.name_in(pair).is_none_or(|name| !names.contains(&name)));
+        names.extend(pairs.iter().filter_map(|pair| setting.name_in(pair)));
+        all.extend(pairs);
+    }
+    all
+}
+
+/// The values; of those that are wrong it is told why.
+fn told(
+    values: Result<Vec<OsString>, Wrong>,
+    entry: &Entry,
+    problems: &mut Problems,
+) -> Option<Vec<OsString>> {
+    let tell = |wrong: Wrong| {
+        for (line, words) in wrong {
+            problems.add(line, format!("{}: {words}", name(entry)));
+        }
+    };
+    values.map_err(tell).ok()
+}
+
 /// As it is told.
 fn name(entry: &Entry) -> String {
     match entry.table.as_slice() {
@@ -81,14 +117,6 @@ fn excluded(command: &Command, setting: Setting<'_>, asked: &Asked) -> bool {
     settings(command)
         .filter(|other| asked.is_given(other.id()))
         .any(|other| exclude(command, other, setting))
-}
-
-/// Whether only one of two flags may be there. Either may be the one that says so.
-fn exclude(command: &Command, one: Setting<'_>, other: Setting<'_>) -> bool {
-    let names = |a: Setting<'_>, b: Setting<'_>| {
-        command.get_arg_conflicts_with(a.arg).iter().any(|arg| arg.get_id().as_str() == b.id())
-    };
-    names(one, other) || names(other, one)
 }
 
 type Wrong = Vec<(usize, String)>;
@@ -121,7 +149,17 @@ fn values(setting: Setting<'_>, entry: &Entry, given: &[String]) -> Result<Vec<O
         }
         (Kind::One | Kind::Many { .. }, value @ (Value::Text(_) | Value::Plain(_))) => {
             let value = text(value).map_err(here)?.unwrap_or_default();
-            one(setting, &value).map(|value| vec![value]).map_err(here)
+            let each = match setting.kind() {
+                // Each of them may have to give way to another.
+                Kind::Many { separator: Some(separator), .. } if setting.is_joined() => {
+                    value.split(separator).collect()
+                }
+                _ => vec![value.as_str()],
+            };
+            each.into_iter()
+                .map(|value| one(setting, value))
+                .collect::<Result<_, _>>()
+                .map_err(here)
         }
         (Kind::Many { separator, .. }, Value::List(list)) => {
             let each = list.iter().map(|(line, value)| {

@@ -11,6 +11,7 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Command, FromArgMatches};
 
 use super::setting::{self, Setting};
+use crate::cli;
 use crate::settings::OutputArgs;
 
 /// A command line without its file.
@@ -122,7 +123,7 @@ fn alone(command: &Command, is_root: bool) -> Command {
             flag = flag.short(short);
         }
         flag = flag.short_aliases(arg.get_all_short_aliases().unwrap_or_default());
-        if let Some(variable) = arg.get_env() {
+        if let Some(variable) = arg.get_env().filter(|variable| !cli::is_empty(variable)) {
             flag = flag.env(variable.to_owned());
         }
         alone = alone.arg(flag);

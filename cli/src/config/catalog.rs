@@ -3,7 +3,7 @@
 
 use clap::Command;
 
-use super::setting::{Setting, commands, settings};
+use super::setting::{Setting, commands, exclude, settings};
 
 /// Settings that are shown together.
 pub(super) struct Section<'a> {
@@ -19,6 +19,8 @@ pub(super) struct Item<'a> {
     pub(super) of: Of,
     /// Where it was shown in full before.
     pub(super) as_in: Option<String>,
+    /// The keys of those that cannot be there together with it.
+    pub(super) not_with: Vec<&'a str>,
 }
 
 /// Whose setting it is.
@@ -60,18 +62,23 @@ pub(super) fn sections(root: &Command) -> Vec<Section<'_>> {
             let one = having.iter().all(|leaf| find(leaf, key).is_some_and(|s| same(s, setting)));
             if one && counted > 1 {
                 let of = Of::Commands(names(&leaves, &having));
-                shared.push(Item { setting, of, as_in: None });
+                let not_with = not_with(leaf.command, setting);
+                shared.push(Item { setting, of, as_in: None, not_with });
                 continue;
             }
             let first = having.iter().find(|l| find(l, key).is_some_and(|s| same(s, setting)));
             let as_in = first.filter(|first| first.path != leaf.path);
             let as_in = as_in.map(|first| first.path.join(" "));
-            items.push(Item { setting, of: Of::Section, as_in });
+            let not_with = not_with(leaf.command, setting);
+            items.push(Item { setting, of: Of::Section, as_in, not_with });
         }
         sections.push(Section { path: leaf.path.clone(), items });
     }
     let everywhere = everywhere.into_iter();
-    let all = everywhere.map(|setting| Item { setting, of: Of::All, as_in: None });
+    let all = everywhere.map(|setting| {
+        let not_with = not_with(root, setting);
+        Item { setting, of: Of::All, as_in: None, not_with }
+    });
     let first = Section { path: Vec::new(), items: all.chain(shared).collect() };
     std::iter::once(first).chain(sections).collect()
 }
@@ -98,6 +105,11 @@ fn names(all: &[Leaf<'_>], these: &[&Leaf<'_>]) -> Vec<String> {
     }
     names.dedup();
     names
+}
+
+fn not_with<'a>(command: &'a Command, setting: Setting<'a>) -> Vec<&'a str> {
+    let others = settings(command).filter(|other| exclude(command, setting, *other));
+    others.map(Setting::key).collect()
 }
 
 fn find<'a>(leaf: &Leaf<'a>, key: &str) -> Option<Setting<'a>> {

@@ -76,6 +76,9 @@ fn add(text: &mut String, item: &Item<'_>) {
     if let Of::Commands(commands) = &item.of {
         comment(text, &format!("Commands: {}.", commands.join(", ")));
     }
+    if !item.not_with.is_empty() {
+        comment(text, &format!("Not with {}.", item.not_with.join(", ")));
+    }
     let _ = writeln!(text, "#{} = {}", setting.key(), value(setting));
 }
 

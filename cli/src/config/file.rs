@@ -3,6 +3,7 @@
 //! Keys at the top are for every command that has such a flag; those in a command's table are for that
 //! command and come first.
 
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use clap::Command;
@@ -50,8 +51,7 @@ impl File {
     /// # Errors
     /// When it cannot be read, or is no TOML.
     pub(super) fn read(path: &Path, command: &Command) -> Result<Self, Problems> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Problems::whole(path, error.to_string()))?;
+        let text = text(path).map_err(|why| Problems::whole(path, why))?;
         Self::parse(path, &text, command)
     }
 
@@ -85,11 +85,32 @@ impl File {
         at_the_top.map(|entry| entry.key.as_str())
     }
 
-    /// What the file says of a setting of the command with this path: the nearest table has it.
-    pub(super) fn entry(&self, path: &[String], key: &str) -> Option<&Entry> {
+    /// What the file says of a setting of the command with this path, in the nearest table first.
+    pub(super) fn entries(&self, path: &[String], key: &str) -> Vec<&Entry> {
         let for_it =
             self.entries.iter().filter(|entry| entry.key == key && path.starts_with(&entry.table));
-        for_it.max_by_key(|entry| entry.table.len())
+        let mut for_it: Vec<_> = for_it.collect();
+        for_it.sort_by_key(|entry| std::cmp::Reverse(entry.table.len()));
+        for_it
+    }
+}
+
+/// The most that a file may have, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// What a file has in it. A pipe might never end, and a reload would wait for it ever after.
+fn text(path: &Path) -> Result<String, String> {
+    let said = |error: io::Error| error.to_string();
+    // Asked before it is opened: that alone waits for the other end of a pipe.
+    if !std::fs::metadata(path).map_err(said)?.is_file() {
+        return Err("is no regular file".to_owned());
+    }
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(said)?;
+    file.take(LARGEST + 1).read_to_string(&mut text).map_err(said)?;
+    match text.len() as u64 > LARGEST {
+        true => Err("is larger than 1 MiB".to_owned()),
+        false => Ok(text),
     }
 }
 

@@ -8,6 +8,7 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 use super::arguments::Arguments;
+use super::blame::Blame;
 use super::setting;
 
 /// Where a setting came from.
@@ -87,6 +88,16 @@ impl Given {
     /// Where a setting came from, by clap's name: that of the field.
     pub(crate) fn origin(&self, id: &str) -> Origin {
         self.settings.get(id).map_or(Origin::Default, |one| one.origin)
+    }
+
+    /// To tell with whose settings something is wrong; `None` without a file.
+    pub(crate) fn blame(&self) -> Option<Blame> {
+        Blame::of(self)
+    }
+
+    /// All settings by their keys, and where each came from.
+    pub(super) fn origins(&self) -> impl Iterator<Item = (&str, Origin)> {
+        self.settings.values().map(|one| (one.key.as_str(), one.origin))
     }
 
     /// The values of a setting as they were written.

@@ -1,6 +1,9 @@
 //! `${NAME}`, `${NAME:-default}` and `${NAME:?message}` in the texts of a file. `$$` is one `$`; any
 //! other `$` stands for itself.
 
+/// The most bytes that a text may have with what is put in.
+const LONGEST: usize = 64 * 1024;
+
 /// What stands for a variable.
 pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<Result<String, String>>;
 
@@ -28,6 +31,9 @@ pub(super) fn interpolate(text: &str, lookup: Lookup<'_>) -> Result<String, Stri
                 return Err("${ has no } behind it; $$ is a $".to_owned());
             };
             result.push_str(&value(inner, lookup)?);
+            if result.len() > LONGEST {
+                break;
+            }
             rest = behind;
         } else {
             result.push('$');
@@ -35,7 +41,10 @@ pub(super) fn interpolate(text: &str, lookup: Lookup<'_>) -> Result<String, Stri
         }
     }
     result.push_str(rest);
-    Ok(result)
+    match result.len() > LONGEST {
+        true => Err("is longer than 64 KiB with its variables".to_owned()),
+        false => Ok(result),
+    }
 }
 
 /// What stands for what is between the braces.
@@ -102,6 +111,15 @@ mod tests {
         // What is put in is not looked at again.
         let once = |_: &str| Some(Ok("${SET}".to_owned()));
         assert_eq!(interpolate("${A}", &once).unwrap(), "${SET}");
+    }
+
+    #[test]
+    fn a_text_stays_short() {
+        let long = |_: &str| Some(Ok("x".repeat(1_000)));
+        assert_eq!(interpolate(&"${A}".repeat(65), &long).unwrap().len(), 65_000);
+        for text in ["${A}".repeat(66), "${A}".repeat(1_000_000), "x".repeat(70_000)] {
+            assert!(interpolate(&text, &long).unwrap_err().contains("64 KiB"));
+        }
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Everything that is wrong with a file, by line. Values are never in it: they may be secrets.
+/// How many problems are told: what is no file of settings may have thousands.
+const MOST: usize = 20;
+
+/// Everything that is wrong with a file, by line. Values that may be secrets are never in it.
 #[derive(Debug, Default)]
 pub(crate) struct Problems {
     path: PathBuf,
@@ -38,7 +41,7 @@ impl Problems {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (line, words)) in self.found.iter().enumerate() {
+        for (index, (line, words)) in self.found.iter().take(MOST).enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
@@ -47,6 +50,9 @@ impl fmt::Display for Problems {
                 None => write!(f, "{}: {words}", self.path.display())?,
             }
         }
-        Ok(())
+        match self.found.len().saturating_sub(MOST) {
+            0 => Ok(()),
+            more => write!(f, "\n{}: and {more} more", self.path.display()),
+        }
     }
 }

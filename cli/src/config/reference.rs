@@ -63,6 +63,10 @@ fn one(page: &mut String, item: &Item<'_>, path: &[&str]) {
         let commands: Vec<_> = commands.iter().map(|name| format!("`{name}`")).collect();
         facts.push(commands.join(" "));
     }
+    if !item.not_with.is_empty() {
+        let others: Vec<_> = item.not_with.iter().map(|key| format!("`{key}`")).collect();
+        facts.push(format!("not with {}", others.join(", ")));
+    }
     let _ = write!(page, "- **`{}`** ({})", setting.key(), facts.join("; "));
     if let Some(place) = &item.as_in {
         let _ = writeln!(page, ": as in `{place}`.");

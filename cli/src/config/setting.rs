@@ -1,7 +1,8 @@
 //! Flags as settings of a file: what clap knows of them.
 
 use std::error::Error as _;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::num::{IntErrorKind, ParseIntError};
 
 use clap::builder::{Arg, ArgAction, Command};
 use clap::error::{ContextKind, ContextValue};
@@ -38,6 +39,14 @@ pub(super) fn at<'a>(command: &'a Command, path: &[String]) -> Option<&'a Comman
     path.iter().try_fold(command, |command, name| {
         commands(command).find(|command| command.get_name() == name)
     })
+}
+
+/// Whether only one of two flags may be there. Either may be the one that says so.
+pub(super) fn exclude(command: &Command, one: Setting<'_>, other: Setting<'_>) -> bool {
+    let names = |a: Setting<'_>, b: Setting<'_>| {
+        command.get_arg_conflicts_with(a.arg).iter().any(|arg| arg.get_id().as_str() == b.id())
+    };
+    names(one, other) || names(other, one)
 }
 
 /// A flag of a command, or an argument without a flag.
@@ -127,7 +136,15 @@ impl<'a> Setting<'a> {
         self.arg.get_env().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
-    /// Whether values that the file and the command line give are joined by their names.
+    /// The name of the pair in an argument that gives it one.
+    pub(super) fn name_in(self, argument: &OsStr) -> Option<String> {
+        let argument = argument.to_string_lossy();
+        let behind = argument.strip_prefix("--")?.strip_prefix(self.key())?.strip_prefix('=')?;
+        behind.split_once('=').map(|(name, _)| name.trim().to_owned())
+    }
+
+    /// Whether the pairs that the command line, the file's table of the command and its top give are
+    /// joined by their names.
     pub(super) fn is_joined(self) -> bool {
         self.key() == "property"
     }
@@ -169,7 +186,14 @@ impl<'a> Setting<'a> {
 /// Why clap refuses a value.
 fn reason(error: &clap::Error) -> String {
     if let Some(source) = error.source() {
-        return source.to_string();
+        let number = source.downcast_ref::<ParseIntError>().map(ParseIntError::kind);
+        return match number {
+            Some(IntErrorKind::PosOverflow | IntErrorKind::NegOverflow) => {
+                "is too large".to_owned()
+            }
+            Some(_) => "must be a whole number".to_owned(),
+            None => source.to_string(),
+        };
     }
     match error.get(ContextKind::ValidValue) {
         Some(ContextValue::Strings(values)) if !values.is_empty() => {

@@ -100,6 +100,19 @@ fn properties_are_joined_by_name_and_the_command_line_comes_first() {
     let text = format!("{RUN}property = {{ a = '1', b = '2' }}\n");
     let run = given(&text, &["run", "-X", "b=3", "-X", "c=4"]);
     assert_eq!(values(&run, "properties"), ["b=3", "c=4", "a=1"]);
+    let top = "property = { a = '5', d = '6', e = '${NOBODY_SETS_THIS}' }\n";
+    let run = given(&format!("{top}{text}"), &["run", "-X", "b=3", "-X", "e=7"]);
+    assert_eq!(values(&run, "properties"), ["b=3", "e=7", "a=1", "d=6"]);
+    // However they are written.
+    for top in ["['a=5', 'd=6', 'b=7']", "\"a=5\\nd=6\\nb=7\""] {
+        let run = given(&format!("property = {top}\n{text}"), &["run", "-X", "b=3"]);
+        assert_eq!(values(&run, "properties"), ["b=3", "a=1", "d=6"], "{top}");
+    }
+    let error = refused(&format!("property = ['d']\n{text}"), &["run"]);
+    assert!(error.starts_with("FILE:1: property: "), "{error}");
+    let bench = "[bench]\nproperty = { a = '1' }\n[bench.consume]\nproperty = { b = '2' }";
+    let consume = given(bench, &["bench", "consume", "-b", "b:1", "-t", "t"]);
+    assert_eq!(values(&consume, "properties"), ["b=2", "a=1"]);
 }
 
 #[test]
@@ -139,6 +152,8 @@ fn all_that_is_wrong_is_told_at_once_with_its_line() {
         assert!(values.lines().any(|told| told == line), "{line}\n{values}");
     }
     assert!(values.contains("FILE:5: [run] max-bytes: ") && values.contains("64MiB"), "{values}");
+    let error = refused(&format!("{RUN}concurrency = 1.5"), &["run"]);
+    assert_eq!(error, "FILE:6: [run] concurrency: must be a whole number");
     // Another command has no part in these values.
     let text = text.replace("max_bytes = '1MiB'", "").replace("concurency = 5", "");
     let text = &text[..text.find("[produce]").unwrap()];
@@ -194,6 +209,53 @@ fn settings_that_differ_are_known_by_their_keys() {
     assert!(same.changed_since(&before).is_empty());
 }
 
+#[test]
+fn a_file_is_a_regular_one_of_a_bounded_size_with_a_bounded_number_of_problems() {
+    let refused_path = |path: &str| {
+        let words = ["tidegate", "run", "--config", path].map(OsString::from);
+        let Err(Refused::File(failure, _)) = load(&words) else { panic!() };
+        failure.to_string()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for path in [folder.path(), &pipe, Path::new("/dev/null")] {
+        assert!(refused_path(path.to_str().unwrap()).ends_with("is no regular file"));
+    }
+    let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+    std::fs::write(&file, "no = 1\n").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    assert!(refused_path(link.to_str().unwrap()).contains("link:1: no "));
+    assert!(refused(&"#".repeat((1 << 20) + 1), &["run"]).ends_with("is larger than 1 MiB"));
+    let many: String = (0..50).map(|n| format!("no{n} = 1\n")).collect();
+    let told = refused(&many, &["run"]);
+    assert_eq!((told.lines().count(), told.lines().last()), (21, Some("FILE: and 30 more")));
+}
+
+#[test]
+fn what_a_file_contradicts_or_leaves_out_is_its_own_fault() {
+    let blamed = |text: &str, words: &[&str], told: &str| {
+        let blame = given(text, words).blame().unwrap();
+        matches!(
+            blame.on(Failure::Usage(told.to_owned())),
+            Failure::Config(words) if words.ends_with(&format!(":6: {told}"))
+        )
+    };
+    let text = format!("{RUN}backoff-max = '1s'\n");
+    assert!(blamed(&text, &["run"], "--backoff-max is less than --backoff"));
+    assert!(blamed(&text, &["run"], "backoff_max is what it is"));
+    assert!(!blamed(&text, &["run", "--backoff-max=2s"], "--backoff-max is wrong"));
+    assert!(!blamed(&text, &["run"], "--backoff is wrong"));
+    let missing = |text: &str, words: &[&str]| {
+        let blame = given(text, words).blame().unwrap();
+        matches!(blame.on(Failure::Missing("no group".to_owned())), Failure::Config(_))
+    };
+    assert!(missing("[lag]\ntopic = 't'", &["lag"]));
+    assert!(!missing("brokers = 'b:1'", &["lag"]));
+    let error = refused("brokers = 'b:1'\n[run]\ntopic = 't'", &["run"]);
+    assert_eq!(error, "FILE: [run]: to is missing");
+}
+
 /// The paths of all commands that have settings and do something.
 fn paths(command: &clap::Command, path: &[String], found: &mut Vec<Vec<String>>) {
     for below in setting::commands(command) {
@@ -230,7 +292,7 @@ fn the_example_has_every_setting_and_each_of_its_values_is_taken() {
         assert!(wrong.is_empty(), "{wrong:#?}");
         for setting in setting::settings(setting::at(&command, &path).unwrap()) {
             let key = setting.key();
-            assert!(with_all.entry(&path, key).is_some(), "{path:?} {key}");
+            assert!(!with_all.entries(&path, key).is_empty(), "{path:?} {key}");
             assert!(!text.contains(&format!("\n#{key} = \"\"\n")), "{key} has no example");
         }
     }

@@ -34,7 +34,7 @@ pub(super) fn merge(topics: &[Served]) -> Result<Vec<Served>, Failure> {
             None => merged.push(topic.clone()),
             Some(known) if known.groups.is_empty() != topic.groups.is_empty() => {
                 return Err(Failure::Usage(format!(
-                    "topic {} is named with and without a group",
+                    "--topic {} is named with and without a group",
                     topic.name
                 )));
             }

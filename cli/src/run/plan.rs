@@ -17,7 +17,7 @@ impl RunArgs {
     /// As a run that cannot start for what its flags and files say.
     pub(crate) fn plan(&self, given: &Given) -> Result<Plan, Failure> {
         if !matches!(self.to, Target::Http(_)) {
-            HttpArgs::refuse(given)?;
+            HttpArgs::refuse_keys(given)?;
         }
         let connection = self.connection.resolve()?;
         let admin = self.admin.port()?;

@@ -90,7 +90,7 @@ impl ConnectionArgs {
         let (servers, group) =
             (take(&["bootstrap.servers", "metadata.broker.list"]), take(&["group.id"]));
         let Some(brokers) = self.brokers.clone().or(servers) else {
-            return Err(Failure::Usage(
+            return Err(Failure::Missing(
                 "no broker is named: give --brokers HOST:PORT, set TIDEGATE_BROKERS, or have \
                  bootstrap.servers in the file of --command-config"
                     .to_owned(),

@@ -1,5 +1,7 @@
 //! Topics and group of a run.
 
+use std::collections::BTreeSet;
+
 use clap::builder::NonEmptyStringValueParser;
 use tidegate::Builder;
 
@@ -25,9 +27,10 @@ pub(crate) struct TopicsArgs {
 }
 
 impl TopicsArgs {
-    /// Sets them.
+    /// Sets them, each once: the client refuses to subscribe to one twice, and does not say why.
     pub(crate) fn apply(&self, builder: Builder) -> Builder {
-        builder.topics(&self.topics)
+        let mut seen = BTreeSet::new();
+        builder.topics(self.topics.iter().filter(|topic| seen.insert(*topic)))
     }
 }
 
@@ -70,7 +73,7 @@ impl GroupArgs {
         connection: &Connection,
     ) -> Result<Builder, Failure> {
         let Some(group) = self.name(connection) else {
-            return Err(Failure::Usage(
+            return Err(Failure::Missing(
                 "no group is named: give --group GROUP, set TIDEGATE_GROUP, or have group.id in \
                  the file of --command-config"
                     .to_owned(),

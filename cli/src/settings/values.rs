@@ -1,5 +1,7 @@
 //! Readers of flags: human sizes and durations with their ranges, instants, topics.
 
+use std::iter::Peekable;
+use std::str::Chars;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -16,7 +18,7 @@ pub(crate) fn duration(
         let parsed = match text.trim() {
             "0" => Duration::ZERO,
             text => humantime::parse_duration(text)
-                .map_err(|error| format!("{error}; write it like 200ms, 5s or 2m"))?,
+                .map_err(|_| "write it like 200ms, 5s or 2m".to_owned())?,
         };
         if (min..=max).contains(&parsed) {
             return Ok(parsed);
@@ -32,10 +34,8 @@ pub(crate) fn size(
     max: u64,
 ) -> impl Fn(&str) -> Result<ByteSize, String> + Clone + Send + Sync + 'static {
     move |text| {
-        let parsed: ByteSize = text
-            .trim()
-            .parse()
-            .map_err(|error| format!("{error}; write it like 64MiB or 500kB"))?;
+        let parsed: ByteSize =
+            text.trim().parse().map_err(|_| "write it like 64MiB or 500kB".to_owned())?;
         if (min..=max).contains(&parsed.0) {
             return Ok(parsed);
         }
@@ -105,9 +105,50 @@ pub(crate) fn topic(text: &str) -> Result<String, String> {
 /// Reads the name of a topic, or a regular expression that begins with `^`.
 pub(crate) fn topic_or_pattern(text: &str) -> Result<String, String> {
     if text.len() > 1 && text.starts_with('^') {
-        return Ok(text.to_owned());
+        return closed(text).map(|()| text.to_owned());
     }
     topic(text).map_err(|error| format!("{error}; a regular expression begins with ^"))
+}
+
+/// Refuses an expression in which something is opened and not closed. Whatever else may be wrong with it
+/// is known to the client alone, which does not say what.
+fn closed(text: &str) -> Result<(), String> {
+    let mut rest = text.chars().peekable();
+    let mut open = 0_u32;
+    while let Some(c) = rest.next() {
+        match c {
+            '\\' if rest.next().is_none() => {
+                return Err("the regular expression ends with a \\".to_owned());
+            }
+            '[' => {
+                rest.next_if_eq(&'^');
+                // Right behind the bracket it stands for itself.
+                rest.next_if_eq(&']');
+                bracket(&mut rest)?;
+            }
+            '(' => open += 1,
+            ')' => open = open.saturating_sub(1),
+            _ => {}
+        }
+    }
+    match open {
+        0 => Ok(()),
+        _ => Err("the regular expression has a ( that is not closed".to_owned()),
+    }
+}
+
+/// Goes on behind a bracket expression, which may have classes like [:alpha:] in it.
+fn bracket(rest: &mut Peekable<Chars<'_>>) -> Result<(), String> {
+    let mut class = None;
+    while let Some(c) = rest.next() {
+        match (class, c) {
+            (None, ']') => return Ok(()),
+            (None, '[') => class = rest.next_if(|c| matches!(c, ':' | '.' | '=')),
+            (Some(kind), c) if c == kind && rest.next_if_eq(&']').is_some() => class = None,
+            _ => {}
+        }
+    }
+    Err("the regular expression has a [ that is not closed".to_owned())
 }
 
 #[cfg(test)]
@@ -145,5 +186,13 @@ mod tests {
         assert!(topic("orders.v1").is_ok() && topic("").is_err() && topic("a b").is_err());
         assert!(topic("^a").is_err() && topic_or_pattern("^a.*").is_ok());
         assert!(topic_or_pattern("^").is_err());
+        for good in
+            ["^a(b|c)[0-9]+$", r"^a\(\[", "^([[:alpha:](]+)", "^[]a]", "^[^]a]", "^a)", "^a]"]
+        {
+            assert_eq!(topic_or_pattern(good).as_deref(), Ok(good));
+        }
+        for bad in ["^rel(", "^rel[", "^[]", "^[[:alpha:]", "^(a(b)", r"^a\"] {
+            assert!(topic_or_pattern(bad).unwrap_err().contains("regular expression"), "{bad}");
+        }
     }
 }

@@ -53,6 +53,54 @@ fn a_variable_comes_over_the_file_and_a_flag_over_both() {
 }
 
 #[test]
+fn a_variable_that_is_empty_is_as_if_it_were_not_set() {
+    let run = ["run", "-b", "b:1", "-t", "t", "-G", "g", "--to", "null", "-X", "no.such=1"];
+    let names = ["CONFIG", "TOPIC", "CONCURRENCY", "QUIET", "PROPERTY", "DEAD_LETTER", "OUTPUT"];
+    let call = |words: &[&str]| {
+        let call = Call::new(words).env("TIDEGATE_BROKERS", "");
+        names.iter().fold(call, |call, name| call.env(&format!("TIDEGATE_{name}"), ""))
+    };
+    call(&run).fail(78, "no.such");
+    call(&["run", "-t", "t", "-G", "g", "--to", "null"]).fail(2, "no broker is named");
+    let help = call(&["run", "--help"]).succeed().stdout;
+    assert!(help.contains("TIDEGATE_BROKERS") && help.contains("TIDEGATE_TOPIC"), "{help}");
+    let file = file(
+        "brokers = 'b:1'\n[run]\ntopic = 't'\ngroup = 'g'\nto = 'null'\n\
+                     property = { 'no.such' = 1 }",
+    );
+    let path = file.path().to_str().unwrap();
+    call(&["run", "--config", path]).fail(78, "no.such");
+}
+
+#[test]
+fn what_contradicts_itself_in_a_file_is_told_with_its_line() {
+    let run = RUN.replace("property", "# ");
+    for wrong in
+        ["backoff = '10s'\nbackoff-max = '1s'", "admin = '0.0.0.0:9'", "drain-timeout = '5m'"]
+    {
+        let file = file(&format!("{run}{wrong}\n"));
+        let path = file.path().to_str().unwrap();
+        call(&["run"], &file).fail(78, &format!("{path}:7: "));
+    }
+    let wrong = file("[lab]\nset = { foo = '1' }\n");
+    call(&["lab"], &wrong).fail(78, &format!("{}:2: --set foo", wrong.path().display()));
+    let without = file(&run.replace("group", "# "));
+    call(&["run"], &without).fail(78, &format!("{}: no group is named", without.path().display()));
+    call(&["run", "-G", "g", "--backoff=10s", "--backoff-max=1s"], &without)
+        .fail(2, "--backoff-max");
+}
+
+#[test]
+fn a_value_that_may_be_a_secret_is_not_told() {
+    let run = ["run", "-b", "b:1", "-t", "t", "-G", "g", "--to", "null"];
+    for (more, code) in [(["-X", "sasl.pasword=hunter2"], 78), (["-X", "hunter2"], 2)] {
+        let ended = Call::new(&[&run[..], &more].concat()).fail(code, "property");
+        assert!(!ended.stderr.contains("hunter2"), "{ended:#?}");
+    }
+    Call::new(&[&run[..], &["-X", "security.protocol=SSLL"]].concat()).fail(78, "SSLL");
+}
+
+#[test]
 fn a_bad_file_is_told_as_any_other_failure() {
     let text = RUN.replace("to = ", "concurency = 5\nunknown = true\nto = ");
     let file = file(&text);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 use thiserror::Error;
 
 /// Where a partition begins for which the group has no committed offset.
@@ -77,7 +78,8 @@ pub enum SettingsError {
     Refused {
         /// The property.
         name: String,
-        /// Its value; of a secret, stars.
+        /// Its value; stars for a secret, and where the name is not known: it may be a secret's with a
+        /// letter missing.
         value: String,
         /// librdkafka's words.
         detail: String,
@@ -256,21 +258,26 @@ pub(crate) fn accept(name: &str, value: &str) -> Result<(), SettingsError> {
     let mut alone = ClientConfig::new();
     alone.set(name, value);
     let Err(error) = alone.create_native_config() else { return Ok(()) };
+    // librdkafka's words have the value in them where it knows the name.
+    let is_known =
+        !matches!(error, KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..));
+    let hidden = !is_known || is_secret(name);
     let detail = match error {
+        KafkaError::ClientConfig(_, detail, ..) if is_known && hidden && detail.contains(value) => {
+            "the value cannot be used".to_owned()
+        }
         KafkaError::ClientConfig(_, detail, ..) => detail,
         KafkaError::Nul(_) => "it contains a NUL character".to_owned(),
         other => other.to_string(),
     };
-    Err(SettingsError::Refused { name: name.to_owned(), value: shown(name, value), detail })
+    let value = if hidden { "***".to_owned() } else { value.to_owned() };
+    Err(SettingsError::Refused { name: name.to_owned(), value, detail })
 }
 
-/// A value for a message: secrets are not shown.
-fn shown(name: &str, value: &str) -> String {
-    let secret = ["password", "secret", "key.pem", "jaas", "token"];
-    match secret.iter().any(|word| name.contains(word)) {
-        true => "***".to_owned(),
-        false => value.to_owned(),
-    }
+/// Whether a property's value must not be in a message.
+fn is_secret(name: &str) -> bool {
+    let words = ["password", "secret", "key.pem", "jaas", "token", "sasl.oauthbearer.config"];
+    words.iter().any(|word| name.contains(word))
 }
 
 #[cfg(test)]
@@ -324,9 +331,15 @@ mod tests {
         for name in
             ["sasl.password", "ssl.key.pem", "ssl.key.password", "sasl.oauthbearer.client.secret"]
         {
-            assert_eq!(shown(name, "hush"), "***", "{name}");
+            assert!(is_secret(name), "{name}");
         }
-        assert_eq!(shown("client.id", "me"), "me");
+        assert!(!is_secret("client.id"));
+        for name in ["sasl.pasword", "ssl.key.pasword", "sasl.jaas.config", "hush"] {
+            let refused = accept(name, "hunter2").unwrap_err().to_string();
+            assert!(refused.contains(name) && !refused.contains("hunter2"), "{refused}");
+        }
+        let refused = accept("security.protocol", "SSLL").unwrap_err().to_string();
+        assert!(refused.contains("SSLL"), "{refused}");
     }
 
     #[test]

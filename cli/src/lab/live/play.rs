@@ -155,25 +155,47 @@ async fn act(
     Ok(Played { drain_s: drained.map(|drained| drained.as_secs_f64()), ..played })
 }
 
-/// SIGINT and SIGTERM: the first ends production, the second the wait for what is left.
+/// SIGINT, SIGTERM, and SIGHUP of a terminal that is gone: the first ends production, the second the wait
+/// for what is left.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Option<Signal>,
 }
 
 impl Signals {
     fn listen() -> Result<Self, Failure> {
         let listen = |kind| signal(kind).map_err(|error| Failure::Failed(error.to_string()));
         let interrupt = listen(SignalKind::interrupt())?;
-        Ok(Self { interrupt, terminate: listen(SignalKind::terminate())? })
+        let terminate = listen(SignalKind::terminate())?;
+        // Whoever starts it with nohup wants it to go on.
+        let hangup = (!hangup_is_ignored()).then(|| listen(SignalKind::hangup())).transpose()?;
+        Ok(Self { interrupt, terminate, hangup })
     }
 
     async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            Some(_) = recv(self.hangup.as_mut()) => {}
         }
     }
+}
+
+async fn recv(signal: Option<&mut Signal>) -> Option<()> {
+    match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
+    }
+}
+
+/// Whether this process was started with SIGHUP ignored, as far as the system says so.
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // The lowest bit is that of signal 1.
+    mask.is_some_and(|mask| mask & 1 == 1)
 }
 
 fn failed(ended: Result<Result<(), Failure>, tokio::task::JoinError>) -> Result<(), Failure> {

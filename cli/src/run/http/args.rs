@@ -123,11 +123,7 @@ impl HttpArgs {
     /// # Errors
     /// With the flags, or the keys and their lines.
     pub(crate) fn refuse(given: &Given) -> Result<(), Failure> {
-        let flags = Self::augment_args(Command::new("http"));
-        let origin = |arg: &Arg| {
-            (arg.get_long().unwrap_or_default().to_owned(), given.origin(arg.get_id().as_str()))
-        };
-        let origins: Vec<_> = flags.get_arguments().map(origin).collect();
+        let origins = Self::origins(given);
         let told = |(flag, origin): &(String, Origin)| {
             (*origin == Origin::CommandLine).then(|| format!("--{flag}"))
         };
@@ -145,6 +141,31 @@ impl HttpArgs {
             (true, false) => Err(Failure::Config(keys.join("\n"))),
             (true, true) => Ok(()),
         }
+    }
+
+    /// The same of a file alone, for whoever names the file and its table by itself.
+    ///
+    /// # Errors
+    /// With the keys and their lines.
+    pub(crate) fn refuse_keys(given: &Given) -> Result<(), Failure> {
+        let keys = Self::origins(given).into_iter().filter_map(|(key, origin)| match origin {
+            Origin::File { line, own: true } => Some(format!("{key} (line {line})")),
+            _ => None,
+        });
+        let keys: Vec<_> = keys.collect();
+        match keys.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::Config(format!("{}: only {ONLY}", keys.join(", ")))),
+        }
+    }
+
+    /// Where each of these came from, by its flag.
+    fn origins(given: &Given) -> Vec<(String, Origin)> {
+        let flags = Self::augment_args(Command::new("http"));
+        let origin = |arg: &Arg| {
+            (arg.get_long().unwrap_or_default().to_owned(), given.origin(arg.get_id().as_str()))
+        };
+        flags.get_arguments().map(origin).collect()
     }
 }
 

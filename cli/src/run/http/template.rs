@@ -57,7 +57,7 @@ impl Template {
             return Err("a password does not belong into the URL: see --basic-file".to_owned());
         }
         let authority: Authority =
-            authority.parse().map_err(|_| format!("{authority:?} is no host"))?;
+            authority.parse().map_err(|_| "the host and its port cannot be read".to_owned())?;
         if authority.host().is_empty() {
             return Err("the host is missing".to_owned());
         }

@@ -12,7 +12,9 @@ pub(super) fn translate(config: &str) -> Result<Vec<(String, String)>, String> {
     let module = words.next().unwrap_or_default();
     match module.rsplit('.').next() {
         Some("PlainLoginModule" | "ScramLoginModule") => {}
-        _ => {
+        other => {
+            // What is no module may be anything, a password as well.
+            let module = other.filter(|name| name.ends_with("Module")).unwrap_or("its first word");
             return Err(format!(
                 "sasl.jaas.config: {module} is not supported; PlainLoginModule and \
                  ScramLoginModule are, and everything else has librdkafka properties of its own \
@@ -94,6 +96,7 @@ mod tests {
         for (config, named) in [
             ("com.sun.security.auth.module.Krb5LoginModule required;", "Krb5LoginModule"),
             (&format!("{PLAIN} username=a;"), "password"),
+            ("password=hush required;", "its first word"),
             (&format!("{long} tokenauth=true;"), "tokenauth"),
             (&format!("{PLAIN} password=\"hush"), "quote"),
             (&long, "semicolon"),
