@@ -111,7 +111,7 @@ impl Template {
 
     /// Scheme, host and path with its places, for whoever has the file before them. What is behind a `?` is
     /// not shown: tokens are written there.
-    pub(in crate::run) fn without_query(&self) -> String {
+    pub(crate) fn without_query(&self) -> String {
         let mut shown = format!("{self}/");
         for piece in &self.pieces {
             match piece {
