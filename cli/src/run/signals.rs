@@ -99,8 +99,9 @@ pub(crate) fn first(
     kill: impl FnOnce() + Send + 'static,
 ) -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
     first_of(hangup, move || {
-        kill();
+        // Before handlers end because of it: what they had will come again as well.
         let again = monitor.snapshot().repeats_after_kill();
+        kill();
         sender.last_words(
             Message::new(
                 Level::Error,
