@@ -139,10 +139,13 @@ step "format" cargo fmt --all --check
 step "promises and their tests" guarantees
 step "lints" cargo clippy --release --workspace --all-targets --all-features -- -D warnings
 step "engine, simulation, runtime and fuzz corpora, debug assertions on" \
-    cargo test -p tidegate-engine -p tidegate-sim -p tidegate-runtime -p tidegate-fuzz
+    cargo test -p tidegate-engine -p tidegate-sim -p tidegate-runtime -p tidegate-fuzz \
+    --features tidegate-runtime/tower
 step "simulation, a minute of new schedules" \
     cargo run --release -p tidegate-sim -- --seconds 60
 step "planted bugs" canaries
-step "all tests" cargo test --release --workspace --all-features
+# Those above are the same without debug assertions, and would only be built once more.
+step "all other tests" cargo test --release --workspace --all-features \
+    --exclude tidegate-engine --exclude tidegate-sim --exclude tidegate-runtime
 step "licences and advisories" deny
 step "nothing left running" nothing_left
