@@ -32,6 +32,19 @@ const REDRAW: Duration = Duration::from_millis(200);
 /// How long the last words of a process may take.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// A number with commas between its thousands.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// What is drawn as the progress line.
 pub(crate) trait ProgressLine: Send {
     /// The line as it is now.

@@ -7,6 +7,7 @@ use humantime::format_duration;
 use tidegate::StartFrom;
 
 use super::plan::{Gated, Ingest, Kind, Lag, Plan, Port, Produce, Redrive, Run, Then, To};
+use crate::report::grouped;
 use crate::settings::{Gap, Order};
 
 /// All of it.
@@ -32,22 +33,9 @@ fn topics(names: &[String]) -> String {
     format!("{kind} {}", list(names.iter().map(String::as_str)))
 }
 
-/// A number with commas between its thousands.
-pub(super) fn whole(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// So many records.
 pub(super) fn records(number: u64) -> String {
-    format!("{} {}", whole(number), if number == 1 { "record" } else { "records" })
+    format!("{} {}", grouped(number), if number == 1 { "record" } else { "records" })
 }
 
 /// A duration that is shown: parts below a millisecond are nobody's business.
@@ -91,8 +79,8 @@ fn of_run(run: &Run) -> Vec<String> {
         format!(
             "{order}: up to {} at once, {} more wait in memory, {} all of them together. When that is \
              full, the rest stays in Kafka.",
-            whole(run.concurrency.into()),
-            whole(run.max_queued.into()),
+            grouped(run.concurrency.into()),
+            grouped(run.max_queued.into()),
             ByteSize(run.max_bytes)
         ),
         of_target(run),
@@ -102,7 +90,7 @@ fn of_run(run: &Run) -> Vec<String> {
             time(run.commit_interval),
             match run.metadata_max_bytes {
                 0 => " left out: a restart repeats it".to_owned(),
-                bytes => format!(" in up to {} bytes a partition", whole(bytes.into())),
+                bytes => format!(" in up to {} bytes a partition", grouped(bytes.into())),
             }
         ),
         format!(
@@ -138,13 +126,13 @@ fn of_attempts(run: &Run) -> String {
         (1, _) => "A record is tried once".to_owned(),
         (attempts, Some(whole_time)) => format!(
             "A record is tried {} times, which takes up to {} ({} of it between attempts)",
-            whole(attempts.into()),
+            grouped(attempts.into()),
             time(whole_time),
             time(run.waits())
         ),
         (attempts, None) => format!(
             "A record is tried {} times, with up to {} between attempts",
-            whole(attempts.into()),
+            grouped(attempts.into()),
             time(run.waits())
         ),
     };
@@ -252,13 +240,13 @@ fn of_redrive(redrive: &Redrive) -> Vec<String> {
     }
     let rate = redrive.rate.map_or_else(
         || "as fast as it can".to_owned(),
-        |rate| format!("{} a second at most", whole(rate.into())),
+        |rate| format!("{} a second at most", grouped(rate.into())),
     );
     vec![
         format!("Moves the dead letters of topic {topic}{from} {to}, {rate}."),
         format!(
             "Group {group} remembers what was moved. After a crash up to {} may be moved twice.",
-            whole(redrive.concurrency.into())
+            grouped(redrive.concurrency.into())
         ),
     ]
 }

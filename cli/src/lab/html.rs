@@ -9,8 +9,9 @@ use super::svg::{
     tick_label, ticks,
 };
 use super::text::{COLUMNS, MORE};
-use super::verdict::{bytes, grouped};
+use super::verdict::bytes;
 use super::words;
+use crate::report::grouped;
 
 const PAGE: &str = "\
 *{box-sizing:border-box}html{color-scheme:light dark}\

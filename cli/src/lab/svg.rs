@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 
 use tidegate_sim::lab::{Played, Point, Scenario};
 
-use super::verdict::{bytes, grouped, seconds};
+use super::verdict::{bytes, seconds};
+use crate::report::grouped;
 
 /// The box of a plot.
 pub(super) const WIDE: f64 = 1_000.0;

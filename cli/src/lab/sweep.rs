@@ -12,9 +12,10 @@ use super::report::{Form, save};
 use super::scenario::{Changes, Source};
 use super::set::{self, CONCURRENCY};
 use super::svg::{curve, escaped, grid, ticks};
-use super::verdict::{bytes, grouped, seconds};
+use super::verdict::{bytes, seconds};
 use super::{html, play};
 use crate::exit::Failure;
+use crate::report::grouped;
 use crate::settings::OutputArgs;
 
 /// How many values a range has.

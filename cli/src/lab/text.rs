@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use tidegate_sim::lab::{Played, Point, Scenario};
 
-use super::verdict::{bytes, grouped, seconds};
+use super::verdict::{bytes, seconds};
+use crate::report::grouped;
 
 /// Rows of a picture.
 const ROWS: usize = 6;

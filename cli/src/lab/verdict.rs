@@ -3,18 +3,7 @@
 use bytesize::ByteSize;
 use tidegate_sim::lab::{Played, Scenario, Strategy};
 
-/// A number with its thousands apart.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
+use crate::report::grouped;
 
 /// A number of seconds, as a person reads it.
 pub(super) fn seconds(seconds: f64) -> String {

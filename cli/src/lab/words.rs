@@ -2,7 +2,7 @@
 
 use tidegate_sim::lab::{Change, Scenario, ServiceTime};
 
-use super::verdict::grouped;
+use crate::report::grouped;
 
 /// What an event changes.
 pub(super) fn change(change: &Change) -> String {

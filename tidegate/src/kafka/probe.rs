@@ -84,7 +84,7 @@ impl Probe {
         Ok(Self { shared: Arc::new(Shared { followers, stopped, interval }) })
     }
 
-    /// How often it asks, on average.
+    /// The longest time from one round to the next.
     pub fn interval(&self) -> Duration {
         self.shared.interval
     }

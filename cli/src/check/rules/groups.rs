@@ -3,7 +3,8 @@
 use super::super::facts::{Broker, Facts, Group, Seen};
 use super::super::finding::Findings;
 use super::super::plan::{Gated, Kind, Plan, Run};
-use super::super::say::{records, time, whole};
+use super::super::say::{records, time};
+use crate::report::grouped;
 use crate::settings::Gap;
 
 /// All of these rules.
@@ -157,8 +158,8 @@ fn of_broker(run: &Run, broker: &Broker, facts: &Facts, findings: &mut Findings)
             format!(
                 "metadata-max-bytes is {}, and the broker takes {} (offset.metadata.max.bytes): it refuses \
                  commits when many records are finished out of order. Set metadata-max-bytes = {most}",
-                whole(run.metadata_max_bytes.into()),
-                whole(most)
+                grouped(run.metadata_max_bytes.into()),
+                grouped(most)
             ),
         );
     }

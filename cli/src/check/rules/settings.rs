@@ -6,7 +6,8 @@ use tidegate::Config;
 
 use super::super::finding::Findings;
 use super::super::plan::{Ingest, Kind, Plan, Port, Run, Then, To};
-use super::super::say::{time, whole};
+use super::super::say::time;
+use crate::report::grouped;
 use crate::settings::Gap;
 
 /// All of these rules.
@@ -85,7 +86,7 @@ fn attempts(run: &Run, findings: &mut Findings) {
             "skips",
             format!(
                 "a record that failed {} times is lost to the target: dead-letter keeps it",
-                whole(run.attempts.into())
+                grouped(run.attempts.into())
             ),
         );
     }
@@ -142,7 +143,7 @@ fn memory_of_commits(run: &Run, findings: &mut Findings) {
             format!(
                 "metadata-max-bytes is 0: after a restart up to {} records that were finished behind a slow \
                  one run again",
-                whole(run.max_window)
+                grouped(run.max_window)
             ),
         );
         return;
@@ -158,8 +159,8 @@ fn memory_of_commits(run: &Run, findings: &mut Findings) {
             format!(
                 "a commit is sure to have room for {} unfinished records of a partition, and concurrency is \
                  {}: with more in one partition, some that are finished may run again after a restart",
-                whole(config.max_unfinished().into()),
-                whole(run.concurrency.into())
+                grouped(config.max_unfinished().into()),
+                grouped(run.concurrency.into())
             ),
         );
     }
@@ -168,8 +169,8 @@ fn memory_of_commits(run: &Run, findings: &mut Findings) {
             "window-small",
             format!(
                 "max-window is {} and concurrency {}: one partition alone cannot keep it busy",
-                whole(run.max_window),
-                whole(run.concurrency.into())
+                grouped(run.max_window),
+                grouped(run.concurrency.into())
             ),
         );
     }

@@ -5,7 +5,8 @@ use bytesize::ByteSize;
 use super::super::facts::{Facts, Seen, Topic, TopicSettings};
 use super::super::finding::Findings;
 use super::super::plan::{Ingest, Kind, Plan, Run, Then};
-use super::super::say::{time, whole};
+use super::super::say::time;
+use crate::report::grouped;
 use crate::settings::Order;
 
 /// All of these rules.
@@ -64,7 +65,7 @@ fn there(name: &str, seen: &Seen<Topic>, written: bool, findings: &mut Findings)
         "topic",
         format!(
             "topic {name}: {} {partitions}, {} of {} replicas in sync",
-            whole(topic.partitions as u64),
+            grouped(topic.partitions as u64),
             topic.in_sync,
             topic.replicas
         ),
@@ -117,8 +118,8 @@ fn permits(run: &Run, facts: &Facts, findings: &mut Findings) {
             format!(
                 "concurrency is {}, and by partition no more than {} records can be handled at once: \
                  ordering = \"key\" uses it, if the order within a key is enough",
-                whole(run.concurrency.into()),
-                whole(partitions as u64)
+                grouped(run.concurrency.into()),
+                grouped(partitions as u64)
             ),
         );
     }
